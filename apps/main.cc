@@ -1,0 +1,30 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include <moiety/error.h>
+
+#include "apps/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace moiety;
+  CLI::App app("Trains Mixture-of-Experts language models from a YAML file.", "moiety");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", MOIETY_VERSION);
+  int code = apps::kOk;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? apps::kOk : apps::kConfigError;
+  } catch (const ConfigError& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return apps::kConfigError;
+  } catch (const PluginError& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return apps::kPluginError;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return apps::kRuntimeError;
+  }
+  return code;
+}

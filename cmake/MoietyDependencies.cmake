@@ -1,0 +1,27 @@
+# Third-party libraries, all from the system's packages (scripts/setup.sh installs them).
+find_package(Threads REQUIRED)
+find_package(yaml-cpp CONFIG REQUIRED)
+if(NOT TARGET yaml-cpp::yaml-cpp)  # before 0.8 the target had no namespace
+  add_library(yaml-cpp::yaml-cpp ALIAS yaml-cpp)
+endif()
+find_package(fmt CONFIG REQUIRED)
+find_package(spdlog CONFIG REQUIRED)
+find_package(Boost 1.74 REQUIRED)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(CLI11 CONFIG REQUIRED)
+find_package(nlohmann_json CONFIG REQUIRED)
+if(MOIETY_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+
+set(MOIETY_HAS_OPENBLAS OFF)
+if(MOIETY_OPENBLAS AND NOT MOIETY_SANITIZER STREQUAL "thread")
+  find_path(OPENBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas x86_64-linux-gnu
+            x86_64-linux-gnu/openblas-pthread)
+  find_library(OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-pthread)
+  if(OPENBLAS_INCLUDE_DIR AND OPENBLAS_LIBRARY)
+    set(MOIETY_HAS_OPENBLAS ON)
+  else()
+    message(STATUS "OpenBLAS: not found, the CPU uses the core's own matrix product")
+  endif()
+endif()

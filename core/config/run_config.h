@@ -1,0 +1,132 @@
+// The typed configuration that the rest of the core reads. core/config fills it from YAML; nothing
+// outside core/config knows YAML.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <moiety/component.h>
+#include <moiety/options.h>
+
+namespace moiety {
+
+/// {type, params}: validated against the plugin's schema, complete, in the schema's order.
+struct ComponentChoice {
+  std::string type;
+  OptionMap options;
+};
+
+MOIETY_API const Value* find_option(const OptionMap& options, std::string_view name);
+
+enum class Precision : uint8_t { kF32, kBF16, kF16 };
+enum class BalanceScope : uint8_t { kMicroBatch, kModel };
+
+struct Fp16Config {
+  double loss_scale = 0;  // 0 = dynamic
+  int64_t initial_scale_power = 16, loss_scale_window = 1000, hysteresis = 2;
+  bool consecutive_hysteresis = false;
+  double min_loss_scale = 1;
+};
+
+struct ModelConfig {
+  std::string type = "gpt";
+  int64_t layers = 4, hidden = 256, heads = 4, kv_heads = 4 /*default: heads*/;
+  int64_t ffn_hidden = 1024;  // default 4 * hidden
+  int64_t vocab_size = 256, sequence_length = 256;
+  std::string norm = "layernorm";     // layernorm | rmsnorm
+  std::string activation = "gelu";    // relu | gelu | gelu_tanh | swiglu (dense layers)
+  std::string positions = "learned";  // learned | rope | none
+  double rope_theta = 10000, norm_eps = 1e-5, init_std = 0.02;
+  bool tie_embeddings = true, bias = true;
+  double dropout = 0, attention_dropout = 0;
+  std::filesystem::path init_from;  // a checkpoint; weights only
+  std::vector<std::string> freeze;  // glob patterns of parameter names
+};
+
+struct MoeConfig {
+  bool enabled = false;
+  std::vector<int64_t> layers;       // 0-based numbers of the MoE layers, resolved
+  std::vector<int64_t> num_experts;  // one per MoE layer, resolved
+  int64_t hidden = 1024;             // H of an expert; default model.ffn_hidden
+  int64_t expert_parallel_size = 1;
+  double loss_coeff = 0.01;       // of the gate's own losses (DeepSpeed's l_aux)
+  double balance_loss_coeff = 0;  // of the core's balancing loss
+  BalanceScope balance_scope = BalanceScope::kMicroBatch;
+  double z_loss_coeff = 0;
+  bool use_residual = false;
+  bool identical_experts = false;  // DeepSpeed's initialisation: copies of one expert
+  ComponentChoice gate, expert;
+};
+
+struct RunSection {
+  std::string device = "auto";      // auto | cpu | cuda
+  std::filesystem::path directory;  // run directory; default runs/<file name>
+  int64_t steps = 0;                // 0 = no limit; the first reached limit ends the run
+  int64_t tokens = 0;
+  double seconds = 0;  // run.time: "90s", "5m", "2h" or a number of seconds
+  uint64_t seed = 1234;
+  bool deterministic = false;
+  std::string graph = "auto";        // auto | on | off: capture the step in a CUDA graph
+  int64_t threads = 0;               // CPU threads, 0 = all
+  int64_t profile = 0;               // steps whose phases are timed
+  bool batch_mean_of_means = false;  // run.loss_reduction: micro_batch
+  double diverged_loss = 0;          // a loss above it counts as diverged; 0 = only NaN/inf
+  int64_t diverged_steps = 5;        // consecutive
+};
+
+struct EvalSection {
+  int64_t interval = 0;  // steps; 0 = only at the end
+  int64_t batches = 16;  // micro-batches of validation data, at most
+  bool at_end = true;
+  int64_t sample_bytes = 0;  // tokens of a generated sample at the end; 0 = none
+  std::string sample_prompt;
+  double temperature = 0.8;  // 0 = greedy
+};
+
+struct CheckpointSection {
+  int64_t interval = 0;  // steps; 0 = only at the end
+  int64_t keep_last = 3;
+  bool at_end = true;
+};
+
+struct MonitorSection {
+  int64_t interval = 1;          // steps between rows of metrics.jsonl
+  double dead_expert_share = 0;  // an expert below this share of 1/E counts as dead
+};
+
+/// How the value of a path came about: "configs/a.yaml:12:5", "override 'a.b=3'", "default".
+struct Provenance {
+  std::string path, value, source;
+};
+
+struct RunConfig {
+  std::filesystem::path file;
+  int64_t train_batch_size = 0, micro_batch_size = 0, gradient_accumulation_steps = 1;
+  int64_t world_size = 1;
+  ComponentChoice optimizer, data, objective;
+  double base_lr = 1e-3;        // optimizer.params.lr
+  std::string scheduler_type;   // "" = constant
+  OptionMap scheduler_options;  // validated and complete
+  Precision precision = Precision::kF32;
+  Fp16Config fp16;
+  bool check_grad_overflow = true;
+  double gradient_clipping = 1.0;
+  int64_t zero_stage = 0;
+  int64_t steps_per_print = 0;  // 0 = choose
+  ModelConfig model;
+  MoeConfig moe;
+  RunSection run;
+  EvalSection eval;
+  CheckpointSection checkpoint;
+  MonitorSection monitor;
+  std::vector<std::filesystem::path> plugins;
+  std::string resolved_yaml;  // complete: a run can be repeated from it alone
+  std::vector<Provenance> provenance;
+  std::vector<std::string> overrides;  // as typed
+  std::vector<std::string> warnings;   // to be logged at the start
+};
+
+}  // namespace moiety

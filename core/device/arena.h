@@ -1,0 +1,51 @@
+// A stack of tensors on a device. The same sequence of calls gives the same addresses each time,
+// which is what lets a step be captured in a graph after one warm-up run.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/device/device.h"
+
+namespace moiety {
+
+class MOIETY_API Arena {
+ public:
+  struct Mark {
+    size_t block = 0, offset = 0;
+  };
+  enum class Guard : uint8_t { kOff, kOn };  // kOn: NaN / -1 fill and canaries, for the kit
+
+  explicit Arena(const DeviceContext& context, Guard guard = Guard::kOff);
+  ~Arena();
+  Arena(Arena&&) noexcept;
+
+  /// Uninitialised (0xff bytes with Guard::kOn), 256-byte aligned. Grows outside capture only:
+  /// throws while a graph is captured and no block fits.
+  TensorView make(DType dtype, std::span<const int64_t> shape);
+  TensorView make(DType dtype, std::initializer_list<int64_t> shape);
+  Mark mark() const;
+  void rewind(Mark to = {});
+  /// With Guard::kOn: nobody wrote outside a tensor of this arena. Synchronises.
+  bool intact() const;
+  size_t peak_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Rewinds an arena to where it was.
+class ArenaScope {
+ public:
+  explicit ArenaScope(Arena& arena) : arena_(arena), mark_(arena.mark()) {}
+  ~ArenaScope() { arena_.rewind(mark_); }
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+ private:
+  Arena& arena_;
+  Arena::Mark mark_;
+};
+
+}  // namespace moiety

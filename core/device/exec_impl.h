@@ -1,0 +1,33 @@
+// What stands behind Exec and Saved. The core fills it; plugins never see it.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <moiety/exec.h>
+
+#include "core/device/arena.h"
+
+namespace moiety {
+
+struct Exec::Impl {
+  DeviceContext* context = nullptr;
+  Arena* scratch = nullptr;
+  const StepState* step = nullptr;  // device
+  const RowMap* rows = nullptr;     // device; of the micro-batch in flight
+  DType compute_dtype = DType::kF32;
+  uint64_t seed = 1;
+  int64_t layer = 0;
+  bool deterministic = true;
+  std::vector<std::pair<uint32_t, ConstTensorView>> bound = {};  // purpose -> a test's own noise
+  std::vector<Buffer> uploads = {};
+};
+
+struct Saved::Impl {
+  explicit Impl(Arena& memory) : arena(&memory) {}
+  Arena* arena;  // of the micro-batch
+  std::vector<std::pair<std::string, TensorView>> tensors = {};
+};
+
+}  // namespace moiety

@@ -1,0 +1,68 @@
+// What the training loop asks of a model. Everything is in stream order and may be captured: no
+// call waits for the device.
+#pragma once
+
+#include <memory>
+
+#include <moiety/objective.h>
+
+#include "core/config/run_config.h"
+#include "core/model/parameter_table.h"
+
+namespace moiety {
+
+/// One micro-batch on the device. B sequences of S tokens, T = B * S rows in memory order.
+struct MicroBatch {
+  ConstTensorView tokens;        // i32 [B, S]
+  ConstTensorView targets;       // i32 [B, S]; below 0 = no loss
+  ConstTensorView loss_mask;     // f32 [B, S], or empty = 1
+  ConstTensorView token_mask;    // u8 [B, S], 0 = padding, or empty
+  ConstTensorView denominator;   // f32 [1]: sum of the mask over all rows with a target
+  const RowMap* rows = nullptr;  // device: where these rows lie in the train batch
+};
+
+/// Sums over a train batch, on the device, += by every micro-batch. Zeroed by the loop. Lm = number
+/// of MoE layers, Emax = most experts of a layer.
+struct StepSums {
+  TensorView loss;         // f32 [1]: objective, already divided by the denominator
+  TensorView metrics;      // f32 [M] of the objective
+  TensorView aux;          // f32 [Lm]: the gate's losses, raw
+  TensorView balance;      // f32 [Lm]: the core's balancing loss, raw; scope model: at [0]
+  TensorView z;            // f32 [Lm]: raw
+  TensorView chosen;       // f32 [Lm, Emax]: choices before dropping
+  TensorView dropped;      // f32 [Lm, Emax]
+  TensorView probability;  // f32 [Lm, Emax]: sum over tokens of softmax(router logits)
+  TensorView entropy;      // f32 [Lm]: sum over tokens, nats
+  TensorView tokens;       // f32 [Lm]: tokens routed
+};
+
+class MOIETY_API Model {
+ public:
+  virtual ~Model();
+  virtual ParameterTable& parameters() = 0;
+  virtual int64_t moe_layers() const = 0;                      ///< Lm
+  virtual int64_t most_experts() const = 0;                    ///< Emax
+  virtual std::vector<int64_t> moe_layer_numbers() const = 0;  ///< of the Lm layers
+  virtual std::vector<int64_t> experts_of_layers() const = 0;  ///< E of the Lm layers
+
+  /// Forward, loss and backward. Auxiliary losses are weighted by 1 / `micro_batches`. Parameter
+  /// gradients follow the table's grad mode.
+  virtual void forward_backward(Exec&, const MicroBatch&, const Objective&, int64_t micro_batches,
+                                const StepSums&) = 0;
+  /// Forward and loss, with the evaluation's capacity and without dropout.
+  virtual void evaluate(Exec&, const MicroBatch&, const Objective&, const StepSums&) = 0;
+  /// logits [B * S, V] in f32, evaluation mode.
+  virtual void logits(Exec&, ConstTensorView tokens /*i32 [B, S]*/, TensorView logits) = 0;
+  /// Gating policies' end_step with the load of the train batch (StepSums::chosen).
+  virtual void end_step(Exec&, const StepSums&) = 0;
+  /// Forward FLOPs of a token that routing does not change, attention counted causally.
+  virtual double flops_per_token() const = 0;
+};
+
+class PluginRegistry;
+
+/// The decoder of `config.model` and `config.moe`. Components come from the registry.
+MOIETY_API std::unique_ptr<Model> make_model(const RunConfig& config, PluginRegistry& plugins,
+                                             DeviceContext& context);
+
+}  // namespace moiety

@@ -1,0 +1,20 @@
+// Token and position embeddings.
+#pragma once
+
+#include <moiety/exec.h>
+#include <moiety/params.h>
+
+namespace moiety::ops {
+
+/// out [T, D] = token[id] (+ position[t % sequence]). position may be empty. Tables and out in the
+/// compute dtype.
+MOIETY_API void embedding(Exec&, ConstTensorView ids /*i32 [T]*/, int64_t sequence,
+                          ConstTensorView token /*[V, D]*/, ConstTensorView position /*[P, D]*/,
+                          TensorView out);
+/// Gradients as the parameters' grad_mode() says, summed in a fixed order. `token_accumulate`: add
+/// whatever the mode (a tied head wrote first).
+MOIETY_API void embedding_backward(Exec&, ConstTensorView ids, int64_t sequence, ConstTensorView dy,
+                                   const Parameter& token, const Parameter* position,
+                                   bool token_accumulate);
+
+}  // namespace moiety::ops

@@ -1,0 +1,19 @@
+// Dense products. Rows may be strided; inner strides are 1. Sums in f32.
+#pragma once
+
+#include <moiety/exec.h>
+
+namespace moiety::ops {
+
+struct GemmForm {
+  bool transpose_a = false, transpose_b = false;
+  bool accumulate = false;  // c += instead of c =
+};
+
+/// c [M, N] = op(a) op(b). a and b share a dtype (f32, bf16, f16); c has it too or is f32. Any of
+/// M, N, K may be 0. On CUDA cuBLASLt; on the CPU OpenBLAS, or the core's own kernel
+/// (core/ops/gemm_cpu). Equal bits for any number of threads.
+MOIETY_API void gemm(Exec&, ConstTensorView a, ConstTensorView b, TensorView c,
+                     const GemmForm& form = {});
+
+}  // namespace moiety::ops

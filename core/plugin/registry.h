@@ -1,0 +1,78 @@
+// Finds plugin libraries, loads them once, and makes their components. The only mutable state that
+// outlives a run: libraries are never closed.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <moiety/plugin.h>
+
+namespace moiety {
+
+/// "gating", "expert", "optimizer", "data", "objective".
+MOIETY_API const char* kind_name(ComponentKind kind);
+MOIETY_API std::optional<ComponentKind> kind_from_name(std::string_view name);
+
+struct Stamp {
+  std::string text;
+  std::string get(std::string_view key) const;  ///< "" when absent
+};
+
+struct LoadedLibrary;  // core/plugin/loader.h
+
+/// One component of a loaded library.
+struct ComponentInfo {
+  ComponentKind kind{};
+  std::string name, summary;
+  Traits traits;
+  std::vector<OptionSpec> schema;
+  std::filesystem::path file;
+  Stamp stamp;
+};
+
+class MOIETY_API PluginRegistry {
+ public:
+  /// Folders in the order of search: `--plugin-path` ones, MOIETY_PLUGIN_PATH, then those beside
+  /// the executable (<exe>/../lib/moiety/plugins).
+  explicit PluginRegistry(std::vector<std::filesystem::path> folders);
+  ~PluginRegistry();
+  static std::vector<std::filesystem::path> default_folders(
+      const std::vector<std::filesystem::path>& first = {});
+
+  /// Loads one file of the configuration's `plugins:`. Throws PluginError.
+  void add_file(const std::filesystem::path& file);
+  /// Loads moiety_<kind>_<name>.so where needed. Throws PluginError: candidates, "did you mean",
+  /// folders searched.
+  const ComponentInfo& find(ComponentKind kind, std::string_view name);
+  /// The same without an exception: nullptr when no such component can be found.
+  const ComponentInfo* try_find(ComponentKind kind, std::string_view name);
+  /// Names that could be given, of loaded components and of files seen.
+  std::vector<std::string> names(ComponentKind kind) const;
+  const std::vector<std::filesystem::path>& folders() const;
+  /// Everything that was loaded and used, for the checkpoint and the log.
+  std::vector<ComponentInfo> loaded() const;
+
+  /// `options` must be complete and validated (see complete_options). The component keeps its
+  /// library; an exception from the constructor arrives as PluginError that says where.
+  template <class T>
+  std::shared_ptr<T> create(std::string_view name, const OptionMap& options,
+                            const ModelDims& dims) {
+    return std::static_pointer_cast<T>(create(T::kKind, name, options, dims));
+  }
+  std::shared_ptr<Component> create(ComponentKind kind, std::string_view name,
+                                    const OptionMap& options, const ModelDims& dims);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Fills in defaults, checks types, ranges and names. Throws ConfigError (no file position: the
+/// configuration reports positions itself).
+MOIETY_API OptionMap complete_options(const ComponentInfo& component, const OptionMap& given);
+
+}  // namespace moiety

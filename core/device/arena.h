@@ -25,7 +25,8 @@ class MOIETY_API Arena {
   TensorView make(DType dtype, std::span<const int64_t> shape);
   TensorView make(DType dtype, std::initializer_list<int64_t> shape);
   Mark mark() const;
-  void rewind(Mark to = {});
+  void rewind(Mark to);
+  void rewind() { rewind(Mark()); }  ///< to the beginning
   /// With Guard::kOn: nobody wrote outside a tensor of this arena. Synchronises.
   bool intact() const;
   size_t peak_bytes() const;

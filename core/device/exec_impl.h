@@ -11,6 +11,8 @@
 
 namespace moiety {
 
+class PhaseTimer;
+
 struct Exec::Impl {
   DeviceContext* context = nullptr;
   Arena* scratch = nullptr;
@@ -22,6 +24,7 @@ struct Exec::Impl {
   bool deterministic = true;
   std::vector<std::pair<uint32_t, ConstTensorView>> bound = {};  // purpose -> a test's own noise
   std::vector<Buffer> uploads = {};
+  PhaseTimer* phases = nullptr;  // core/device/phase_timer.h
 };
 
 struct Saved::Impl {

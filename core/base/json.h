@@ -45,6 +45,7 @@ class MOIETY_API Json {
   bool is_array() const { return std::holds_alternative<Array>(value_); }
   bool is_string() const { return std::holds_alternative<std::string>(value_); }
   bool is_number() const;
+  bool is_integer() const;
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
   // Each throws Error when the value is something else.
   bool boolean() const;

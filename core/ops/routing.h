@@ -15,8 +15,8 @@ struct Permutation {
   TensorView slot;          // i32, like plan.index: choice -> slot, -1 when dropped or unused
 };
 
-/// Kept choices sorted by expert, no gaps (count, exclusive scan, stable placement: by position
-/// where the plan has it, else in plan order). Writes all of `out`, padding included.
+/// Kept choices sorted by expert, no gaps, an expert's choices in the plan's order. Writes all of
+/// `out`, padding included.
 MOIETY_API void permute(Exec&, const RoutingPlan&, PlanLayout, int64_t experts,
                         const Permutation& out);
 /// out [T, D] = sum over a token's kept choices, in the plan's order, of weight * y[slot]; f32

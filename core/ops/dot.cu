@@ -1,0 +1,52 @@
+// A dot product on the device, and a row added to all rows.
+#include <moiety/ops.h>
+#include <moiety/rows.cuh>
+
+#include "core/ops/column_sums.cuh"
+
+namespace moiety::ops {
+
+namespace {
+
+struct Product {
+  const float *a, *b;
+  MOIETY_HD float operator()(int64_t i, int64_t) const { return a[i] * b[i]; }
+};
+
+struct Scale {
+  float* x;
+  double factor;
+  MOIETY_HD void operator()(int64_t) const {
+    *x = static_cast<float>(factor * static_cast<double>(*x));
+  }
+};
+
+struct AddToRows {
+  const float *v, *scalar;
+  double factor;
+  const uint8_t* mask;
+  Rows<float> x;
+  int64_t E;
+  MOIETY_HD void operator()(int64_t t) const {
+    if (mask != nullptr && mask[t] == 0) return;
+    const auto scale = static_cast<float>(factor * static_cast<double>(*scalar));
+    for (int64_t e = 0; e < E; ++e) x[t][e] += scale * v[e];
+  }
+};
+
+}  // namespace
+
+void dot(Exec& exec, ConstTensorView a, ConstTensorView b, double factor, TensorView out) {
+  column_sums(exec, a.numel(), 1, Product{a.data<float>(), b.data<float>()}, out.data<float>(),
+              false);
+  for_each_row(exec, 1, Scale{out.data<float>(), factor});
+}
+
+void add_to_rows(Exec& exec, ConstTensorView v, ConstTensorView scalar, double factor,
+                 ConstTensorView mask, TensorView x) {
+  for_each_row(exec, x.dim(0),
+               AddToRows{v.data<float>(), scalar.data<float>(), factor,
+                         mask ? mask.data<uint8_t>() : nullptr, x.rows<float>(), x.dim(1)});
+}
+
+}  // namespace moiety::ops

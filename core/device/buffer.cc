@@ -83,8 +83,14 @@ Buffer::~Buffer() {
   if (data_ == nullptr) return;
   count_of(device_).now -= bytes_;
   if constexpr (kCuda) {
-    if (pinned_) return cuda::release_pinned(data_);
-    if (device_.type == DeviceType::kCuda) return cuda::release(device_, data_);
+    if (pinned_) {
+      cuda::release_pinned(data_);
+      return;
+    }
+    if (device_.type == DeviceType::kCuda) {
+      cuda::release(device_, data_);
+      return;
+    }
   }
   cpu::release(data_);
 }

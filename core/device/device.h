@@ -85,8 +85,9 @@ class MOIETY_API Event {
   /// Milliseconds on the device from `since` to this; both must be done. 0 on the CPU.
   float milliseconds_since(const Event& since) const;
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 
@@ -98,8 +99,9 @@ class MOIETY_API Graph {
   Graph(Graph&&) noexcept;
   void launch();
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

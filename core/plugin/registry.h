@@ -17,7 +17,8 @@ namespace moiety {
 MOIETY_API const char* kind_name(ComponentKind kind);
 MOIETY_API std::optional<ComponentKind> kind_from_name(std::string_view name);
 
-struct Stamp {
+/// "MOIETY_PLUGIN abi=1.0 stdlib=... name=topk version=1.0.0".
+struct MOIETY_API Stamp {
   std::string text;
   std::string get(std::string_view key) const;  ///< "" when absent
 };
@@ -34,6 +35,7 @@ struct ComponentInfo {
   Stamp stamp;
 };
 
+/// Not for several threads at once. What it returns stays valid as long as it lives.
 class MOIETY_API PluginRegistry {
  public:
   /// Folders in the order of search: `--plugin-path` ones, MOIETY_PLUGIN_PATH, then those beside
@@ -48,12 +50,13 @@ class MOIETY_API PluginRegistry {
   /// Loads moiety_<kind>_<name>.so where needed. Throws PluginError: candidates, "did you mean",
   /// folders searched.
   const ComponentInfo& find(ComponentKind kind, std::string_view name);
-  /// The same without an exception: nullptr when no such component can be found.
+  /// The same, but nullptr when there is no such component. A file that is there and cannot be used
+  /// is still a PluginError.
   const ComponentInfo* try_find(ComponentKind kind, std::string_view name);
   /// Names that could be given, of loaded components and of files seen.
   std::vector<std::string> names(ComponentKind kind) const;
   const std::vector<std::filesystem::path>& folders() const;
-  /// Everything that was loaded and used, for the checkpoint and the log.
+  /// Every component that was created, for the checkpoint and the log.
   std::vector<ComponentInfo> loaded() const;
 
   /// `options` must be complete and validated (see complete_options). The component keeps its

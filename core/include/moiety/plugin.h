@@ -22,12 +22,14 @@
 #else
 #define MOIETY_STLDEBUG_ "0"
 #endif
-#if defined(__CUDACC_VER_MAJOR__)
+#if defined(MOIETY_PLUGIN_CUDA)  // set by moiety_add_plugin: "13.0", of any of its sources
+#define MOIETY_CUDA_ MOIETY_PLUGIN_CUDA
+#elif defined(__CUDACC_VER_MAJOR__)
 #define MOIETY_CUDA_ MOIETY_STR(__CUDACC_VER_MAJOR__) "." MOIETY_STR(__CUDACC_VER_MINOR__)
 #else
 #define MOIETY_CUDA_ "none"
 #endif
-#ifndef MOIETY_PLUGIN_SM  // set by moiety_add_plugin: "90,100+ptx"
+#ifndef MOIETY_PLUGIN_SM  // set by moiety_add_plugin: "90,100+ptx", "none", "any" (no device code)
 #define MOIETY_PLUGIN_SM "none"
 #endif
 #ifndef MOIETY_PLUGIN_LICENSE  // define it before including this header to say more

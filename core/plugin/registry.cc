@@ -139,23 +139,4 @@ std::string describe(const std::shared_ptr<const Component>& component) {
   return made_by == nullptr ? "a component" : identity(made_by->component->info);
 }
 
-void rethrow_in_plugin(const std::string& who, const char* call, int64_t layer, int64_t step) {
-  std::string where;
-  if (layer >= 0) where = fmt::format("layer {}", layer);
-  if (step >= 0) where += fmt::format("{}step {}", where.empty() ? "" : ", ", step);
-  if (!where.empty()) where = " (" + where + ")";
-  const auto fail = [&](const char* what) {
-    throw PluginError(fmt::format("{} failed in {}{}: {}", who, call, where, what));
-  };
-  try {
-    throw;
-  } catch (const PluginError&) {
-    throw;  // an inner gate has said where
-  } catch (const std::exception& e) {
-    fail(e.what());
-  } catch (...) {
-    fail("threw something that is not a std::exception");
-  }
-}
-
 }  // namespace moiety

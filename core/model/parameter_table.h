@@ -30,6 +30,9 @@ struct Parameter::Impl {
   mutable Exec::Impl* exec = nullptr;    // where it converts
 };
 
+/// Converts a parameter's value into each of its compute copies, in stream order.
+void refresh_copies(const Parameter::Impl& parameter);
+
 /// The names that one component declared, without the prefix.
 struct Params::Impl {
   std::vector<std::pair<std::string, Parameter::Impl*>> table;
@@ -101,6 +104,10 @@ class MOIETY_API ParameterTable {
   void write(TableEntry& entry, const std::vector<float>& values);  ///< master and value
 
  private:
+  TableEntry& insert(const std::string& name);
+  void zero(const TensorView& tensor) const;
+  void write_part(TableEntry& entry, int64_t begin, const std::vector<float>& values);
+
   std::deque<TableEntry> entries_;
   std::deque<Params::Impl> views_;
   std::map<std::string, TableEntry*, std::less<>> by_name_;

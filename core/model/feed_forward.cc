@@ -1,0 +1,99 @@
+// y = act(x W_in + b_in) W_out + b_out, for all local experts at once.
+#include <moiety/feed_forward.h>
+
+#include "core/model/expert_rows.h"
+
+namespace moiety {
+
+FeedForward::FeedForward(const Form& form, const ModelDims& dims) : form_(form), dims_(dims) {}
+FeedForward::~FeedForward() = default;
+
+void FeedForward::declare(Declarations& to) const {
+  const int64_t L = dims_.local_experts, D = dims_.model, H = dims_.hidden;
+  const auto matrix = [&](const char* name, int64_t rows, int64_t columns, int axis) {
+    ParamSpec spec;
+    spec.name = name;
+    spec.shape = {L, rows, columns};
+    spec.fan_in = rows;
+    spec.tensor_parallel_axis = axis;
+    return spec;
+  };
+  const auto bias = [&](const char* name, int64_t width, int axis) {
+    ParamSpec spec;
+    spec.name = name;
+    spec.shape = {L, width};
+    spec.init = Init::kZeros;
+    spec.decay = false;
+    spec.keep_f32 = true;
+    spec.tensor_parallel_axis = axis;
+    return spec;
+  };
+  to.parameter(matrix("w_in", D, H, 2));
+  if (form_.bias) to.parameter(bias("b_in", H, 1));
+  ParamSpec w_out = matrix("w_out", H, D, 1);
+  w_out.residual_output = true;
+  to.parameter(w_out);
+  if (form_.bias) to.parameter(bias("b_out", D, -1));
+}
+
+void FeedForward::forward(Exec& exec, const ExpertBatch& batch, const Params& params, TensorView y,
+                          Saved& saved) const {
+  const int64_t N = y.dim(0), H = params["w_out"].value().dim(1);
+  const TensorView h = saved.keep("h", y.dtype, {N, H}), a = exec.scratch(y.dtype, {N, H});
+  const ConstTensorView x = slot_rows(exec, batch, batch.x, N);
+  ops::grouped_gemm(exec, batch, x, weights(exec, params["w_in"]), h);
+  if (form_.bias) ops::grouped_bias(exec, batch, params["b_in"].value(), h);
+  ops::activate(exec, batch, form_.activation, h, a);
+  ops::grouped_gemm(exec, batch, a, weights(exec, params["w_out"]), y);
+  if (form_.bias) ops::grouped_bias(exec, batch, params["b_out"].value(), y);
+}
+
+namespace {
+
+/// dweight = <y, dout> without y: <a, dout W_out^T> + <b_out, dout>.
+void weight_grad(Exec& exec, const ExpertBatch& batch, ConstTensorView a, ConstTensorView da,
+                 const Parameter* b_out, ConstTensorView dout_rows, TensorView dweight) {
+  if (!dweight) return;
+  ops::row_dot(exec, batch, a, da, dweight);
+  if (b_out == nullptr) return;
+  const int64_t N = dout_rows.dim(0);
+  const TensorView bias = exec.scratch(dout_rows.dtype, {N, dout_rows.dim(1)});
+  const TensorView part = exec.scratch(DType::kF32, {N});
+  ops::fill(exec, bias, 0);
+  ops::grouped_bias(exec, batch, b_out->value(), bias);
+  ops::row_dot(exec, batch, bias, dout_rows, part);
+  ops::add(exec, dweight, part, dweight);
+}
+
+}  // namespace
+
+void FeedForward::backward(Exec& exec, const ExpertBatch& batch, const Params& params,
+                           const Saved& saved, ConstTensorView dout, TensorView dx,
+                           TensorView dweight) const {
+  const Parameter w_in = params["w_in"], w_out = params["w_out"];
+  const int64_t N = dx.dim(0), H = w_out.value().dim(1);
+  const TensorView a = exec.scratch(dx.dtype, {N, H}), da = exec.scratch(dx.dtype, {N, H});
+  ops::activate(exec, batch, form_.activation, saved["h"], a);
+  const ConstTensorView plain = slot_rows(exec, batch, dout, N);
+  ops::grouped_gemm(exec, batch, plain, weights(exec, w_out), da, ops::Transpose::kYes);
+  if (form_.bias) {
+    const Parameter b_out = params["b_out"];
+    weight_grad(exec, batch, a, da, &b_out, plain, dweight);
+  } else {
+    weight_grad(exec, batch, a, da, nullptr, plain, dweight);
+  }
+  const ConstTensorView weighted = weighted_slot_rows(exec, batch, dout, N);
+  if (batch.weight) ops::scale_rows(exec, batch, da);
+  ops::grouped_gemm_grad(exec, batch, a, weighted, w_out);
+  if (form_.bias) ops::grouped_bias_grad(exec, batch, weighted, params["b_out"]);
+  ops::activate_backward(exec, batch, form_.activation, saved["h"], da, da);
+  if (form_.bias) ops::grouped_bias_grad(exec, batch, da, params["b_in"]);
+  ops::grouped_gemm_grad(exec, batch, slot_rows(exec, batch, batch.x, N), da, w_in);
+  ops::grouped_gemm(exec, batch, da, weights(exec, w_in), dx, ops::Transpose::kYes);
+}
+
+double FeedForward::flops_per_token() const {
+  return 4.0 * static_cast<double>(dims_.model * dims_.hidden);
+}
+
+}  // namespace moiety

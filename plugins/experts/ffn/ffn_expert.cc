@@ -1,0 +1,37 @@
+// The plain feed-forward expert of GPT-2: act(x W_in + b_in) W_out + b_out.
+#include <moiety/feed_forward.h>
+#include <moiety/plugin.h>
+
+namespace {
+
+using namespace moiety;
+
+struct FfnOptions {
+  std::string activation = "gelu";
+  bool bias = true;
+  static void describe(Schema<FfnOptions>& s) {
+    s.field("activation", &FfnOptions::activation,
+            "between the two products; gelu is the exact one")
+        .one_of({"gelu", "gelu_tanh", "relu", "relu_squared", "silu"});
+    s.field("bias", &FfnOptions::bias, "b_in and b_out");
+  }
+};
+
+ops::Activation activation(const std::string& name) {
+  if (name == "gelu_tanh") return ops::Activation::kGeluTanh;
+  if (name == "relu") return ops::Activation::kRelu;
+  if (name == "relu_squared") return ops::Activation::kReluSquared;
+  if (name == "silu") return ops::Activation::kSilu;
+  return ops::Activation::kGelu;
+}
+
+class Ffn final : public FeedForward {
+ public:
+  using Options = FfnOptions;
+  Ffn(const Options& options, const ModelDims& dims)
+      : FeedForward({.activation = activation(options.activation), .bias = options.bias}, dims) {}
+};
+
+}  // namespace
+
+MOIETY_PLUGIN("ffn", "1.0.0") { plugin.add<Ffn>("ffn", "two products with an activation between"); }

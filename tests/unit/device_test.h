@@ -89,6 +89,9 @@ class DeviceTest : public testing::TestWithParam<DeviceCase> {
     upload(t, values.data(), values.size());
     return t;
   }
+  TensorView ints(const std::vector<int32_t>& values, std::initializer_list<int64_t> shape) {
+    return put(values, shape);
+  }
   /// The elements as floats, whatever the dtype. Contiguous views only.
   std::vector<float> get(const TensorView& t) {
     const auto n = static_cast<size_t>(t.numel());

@@ -23,17 +23,17 @@ class Positions : public DeviceTest {
 INSTANTIATE_TEST_SUITE_P(Devices, Positions, kF32Devices, case_name);
 
 TEST_P(Positions, TokenOrderAndCapacity) {
-  const TensorView index = put({0, 1, 0, 0, 1, kUnused}, {6, 1});
+  const TensorView index = ints({0, 1, 0, 0, 1, kUnused}, {6, 1});
   const TensorView position = make(DType::kI32, {6, 1});
-  ops::assign_positions(exec, ops::SlotOrder::kToken, 2, 2, index, position);
+  ops::assign_positions(exec_, ops::SlotOrder::kToken, 2, 2, index, position);
   EXPECT_EQ(get_i32(index), (std::vector<int32_t>{0, 1, 0, dropped(0), 1, kUnused}));
   EXPECT_EQ(get_i32(position), (std::vector<int32_t>{0, 0, 1, -1, 1, -1}));
 }
 
 TEST_P(Positions, FirstChoicesAreSeatedBeforeSecondOnes) {
-  const TensorView index = put({0, 1, 1, 0, 0, 1}, {3, 2});
+  const TensorView index = ints({0, 1, 1, 0, 0, 1}, {3, 2});
   const TensorView position = make(DType::kI32, {3, 2});
-  ops::assign_positions(exec, ops::SlotOrder::kChoice, 2, 2, index, position);
+  ops::assign_positions(exec_, ops::SlotOrder::kChoice, 2, 2, index, position);
   EXPECT_EQ(get_i32(index), (std::vector<int32_t>{0, 1, 1, dropped(0), 0, dropped(1)}));
   EXPECT_EQ(get_i32(position), (std::vector<int32_t>{0, 1, 0, -1, 1, -1}));
 }
@@ -43,8 +43,8 @@ TEST_P(Positions, ManyPiecesMatchAPlainWalk) {
     const int64_t K = 2;
     const int32_t E = 5;
     const auto choices = random_choices(T * K, E);
-    const TensorView index = put(choices, {T, K}), position = make(DType::kI32, {T, K});
-    ops::assign_positions(exec, ops::SlotOrder::kToken, E, 30, index, position);
+    const TensorView index = ints(choices, {T, K}), position = make(DType::kI32, {T, K});
+    ops::assign_positions(exec_, ops::SlotOrder::kToken, E, 30, index, position);
     std::vector<int32_t> next(5), want_index = choices, want_position(choices.size());
     for (size_t i = 0; i < choices.size(); ++i) {
       const int32_t e = choices[i];
@@ -57,10 +57,10 @@ TEST_P(Positions, ManyPiecesMatchAPlainWalk) {
 }
 
 TEST_P(Positions, TheHighestPriorityStaysAndSlotsAreInTokenOrder) {
-  const TensorView index = put({0, 0, 0, 0, 1}, {5, 1});
+  const TensorView index = ints({0, 0, 0, 0, 1}, {5, 1});
   const TensorView priority = put({.2f, .9f, .5f, .9f, .0f}, DType::kF32, {5, 1});
   const TensorView position = make(DType::kI32, {5, 1});
-  ops::assign_positions_by_priority(exec, 2, 2, priority, index, position);
+  ops::assign_positions_by_priority(exec_, 2, 2, priority, index, position);
   EXPECT_EQ(get_i32(index), (std::vector<int32_t>{dropped(0), 0, dropped(0), 0, 1}));
   EXPECT_EQ(get_i32(position), (std::vector<int32_t>{-1, 0, -1, 1, 0}));
 }
@@ -69,8 +69,8 @@ TEST_P(Positions, PriorityMatchesAStableSort) {
   const int64_t T = 700, capacity = 100;
   const auto choices = random_choices(T, 4);
   const auto priority = normal(static_cast<size_t>(T), 8);
-  const TensorView index = put(choices, {T, 1}), position = make(DType::kI32, {T, 1});
-  ops::assign_positions_by_priority(exec, 4, capacity, put(priority, DType::kF32, {T, 1}), index,
+  const TensorView index = ints(choices, {T, 1}), position = make(DType::kI32, {T, 1});
+  ops::assign_positions_by_priority(exec_, 4, capacity, put(priority, DType::kF32, {T, 1}), index,
                                     position);
   std::vector<int32_t> want = choices;
   for (int32_t e = 0; e < 4; ++e) {
@@ -86,8 +86,8 @@ TEST_P(Positions, PriorityMatchesAStableSort) {
 }
 
 TEST_P(Positions, CapacityZeroDropsNothing) {
-  const TensorView index = put({0, 0, 0}, {3, 1}), position = make(DType::kI32, {3, 1});
-  ops::assign_positions_by_priority(exec, 1, 0, put({1, 2, 3}, DType::kF32, {3, 1}), index,
+  const TensorView index = ints({0, 0, 0}, {3, 1}), position = make(DType::kI32, {3, 1});
+  ops::assign_positions_by_priority(exec_, 1, 0, put({1, 2, 3}, DType::kF32, {3, 1}), index,
                                     position);
   EXPECT_EQ(get_i32(position), (std::vector<int32_t>{0, 1, 2}));
 }

@@ -13,7 +13,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, RouterOps, kF32Devices, case_name);
 TEST_P(RouterOps, SoftmaxSurvivesLargeLogits) {
   const TensorView x = put({1e4f, -1e4f, 0, 2, 2, 2}, DType::kF32, {2, 3});
   const TensorView y = make(DType::kF32, {2, 3});
-  ops::softmax_rows(exec, x, y);
+  ops::softmax_rows(exec_, x, y);
   EXPECT_LT(worst(get(y), {1, 0, 0, 1.f / 3, 1.f / 3, 1.f / 3}), 1e-6);
 }
 
@@ -24,7 +24,7 @@ TEST_P(RouterOps, SoftmaxBackwardIsTheDirectionalDerivative) {
   const auto loss = [&](double h) {
     std::vector<float> moved = z;
     for (size_t i = 0; i < z.size(); ++i) moved[i] += static_cast<float>(h) * v[i];
-    ops::softmax_rows(exec, put(moved, DType::kF32, {T, E}), y);
+    ops::softmax_rows(exec_, put(moved, DType::kF32, {T, E}), y);
     const auto out = get(y);
     double sum = 0;
     for (size_t i = 0; i < out.size(); ++i) sum += double(out[i]) * double(dy[i]);
@@ -32,7 +32,7 @@ TEST_P(RouterOps, SoftmaxBackwardIsTheDirectionalDerivative) {
   };
   const double numeric = (loss(1e-2) - loss(-1e-2)) / 2e-2;
   loss(0);
-  ops::softmax_rows_backward(exec, y, put(dy, DType::kF32, {T, E}), dz);
+  ops::softmax_rows_backward(exec_, y, put(dy, DType::kF32, {T, E}), dz);
   double analytic = 0;
   const auto grad = get(dz);
   for (size_t i = 0; i < grad.size(); ++i) analytic += double(grad[i]) * double(v[i]);
@@ -42,7 +42,7 @@ TEST_P(RouterOps, SoftmaxBackwardIsTheDirectionalDerivative) {
 TEST_P(RouterOps, TopKBreaksTiesByTheLowerExpertAndSkipsNan) {
   const TensorView s = put({1, 3, 3, 2, NAN, 0, -1, -2, 5, 5, 5, 5}, DType::kF32, {3, 4});
   const TensorView index = make(DType::kI32, {3, 2}), weight = make(DType::kF32, {3, 2});
-  ops::topk_rows(exec, s, put(std::vector<uint8_t>{1, 1, 0}, {3}), index, weight);
+  ops::topk_rows(exec_, s, put(std::vector<uint8_t>{1, 1, 0}, {3}), index, weight);
   EXPECT_EQ(get_i32(index), (std::vector<int32_t>{1, 2, 1, 2, kUnused, kUnused}));
   EXPECT_EQ(get(weight), (std::vector<float>{3, 3, 0, -1, 0, 0}));
 }
@@ -50,7 +50,7 @@ TEST_P(RouterOps, TopKBreaksTiesByTheLowerExpertAndSkipsNan) {
 TEST_P(RouterOps, TopKOfMoreThanThereAreIsAnError) {
   const TensorView s = put({1, 2}, DType::kF32, {1, 2});
   try {
-    ops::topk_rows(exec, s, {}, make(DType::kI32, {1, 3}), make(DType::kF32, {1, 3}));
+    ops::topk_rows(exec_, s, {}, make(DType::kI32, {1, 3}), make(DType::kF32, {1, 3}));
     FAIL();
   } catch (const Error& e) {
     EXPECT_STREQ(e.what(),
@@ -59,26 +59,26 @@ TEST_P(RouterOps, TopKOfMoreThanThereAreIsAnError) {
 }
 
 TEST_P(RouterOps, TopKBackwardWritesZerosForOthersAndDropped) {
-  const TensorView index = put({2, dropped(0), 1, kUnused}, {2, 2});
+  const TensorView index = ints({2, dropped(0), 1, kUnused}, {2, 2});
   const TensorView dw = put({10, 20, 30, 40}, DType::kF32, {2, 2});
   const TensorView ds = make(DType::kF32, {2, 3});
-  ops::topk_rows_backward(exec, index, dw, ds);
+  ops::topk_rows_backward(exec_, index, dw, ds);
   EXPECT_EQ(get(ds), (std::vector<float>{0, 0, 10, 0, 30, 0}));
 }
 
 TEST_P(RouterOps, CountsFractionsAndMeans) {
-  const TensorView index = put({0, 1, dropped(0), 2, kUnused, kUnused}, {3, 2});
+  const TensorView index = ints({0, 1, dropped(0), 2, kUnused, kUnused}, {3, 2});
   const TensorView counts = make(DType::kF32, {3}), share = make(DType::kF32, {3});
-  ops::expert_counts(exec, index, counts);
+  ops::expert_counts(exec_, index, counts);
   EXPECT_EQ(get(counts), (std::vector<float>{2, 1, 1}));
-  ops::expert_fraction(exec, index, share);
+  ops::expert_fraction(exec_, index, share);
   EXPECT_EQ(get(share), (std::vector<float>{0.5f, 0.25f, 0.25f}));
 
   const TensorView x = put({1, 2, 3, 4, 50, 60}, DType::kF32, {3, 2});
   const TensorView mean = make(DType::kF32, {2});
-  ops::column_mean(exec, x, put(std::vector<uint8_t>{1, 1, 0}, {3}), mean);
+  ops::column_mean(exec_, x, put(std::vector<uint8_t>{1, 1, 0}, {3}), mean);
   EXPECT_EQ(get(mean), (std::vector<float>{2, 3}));
-  ops::column_mean(exec, x, put(std::vector<uint8_t>{0, 0, 0}, {3}), mean);
+  ops::column_mean(exec_, x, put(std::vector<uint8_t>{0, 0, 0}, {3}), mean);
   EXPECT_EQ(get(mean), (std::vector<float>{0, 0}));
 }
 
@@ -86,7 +86,7 @@ TEST_P(RouterOps, LongColumnsAreSummedExactly) {
   const int64_t T = 1000;
   const auto x = normal(3000, 4);
   const TensorView mean = make(DType::kF32, {3});
-  ops::column_mean(exec, put(x, DType::kF32, {T, 3}), {}, mean);
+  ops::column_mean(exec_, put(x, DType::kF32, {T, 3}), {}, mean);
   std::vector<double> sum(3);
   for (size_t i = 0; i < x.size(); ++i) sum[i % 3] += double(x[i]) / double(T);
   EXPECT_LT(worst(get(mean), {float(sum[0]), float(sum[1]), float(sum[2])}), 1e-7);
@@ -97,34 +97,34 @@ TEST_P(RouterOps, DotAndAddToRows) {
   double expected = 0;
   for (size_t i = 0; i < a.size(); ++i) expected += double(a[i]) * double(b[i]);
   const TensorView out = make(DType::kF32, {1});
-  ops::dot(exec, put(a, DType::kF32, {777}), put(b, DType::kF32, {777}), 2.0, out);
+  ops::dot(exec_, put(a, DType::kF32, {777}), put(b, DType::kF32, {777}), 2.0, out);
   EXPECT_NEAR(get(out)[0], 2 * expected, 1e-5 * std::abs(expected) + 1e-5);
 
   const TensorView x = put({1, 1, 1, 1}, DType::kF32, {2, 2});
-  ops::add_to_rows(exec, put({1, 2}, DType::kF32, {2}), put({3}, DType::kF32, {1}), 0.5,
+  ops::add_to_rows(exec_, put({1, 2}, DType::kF32, {2}), put({3}, DType::kF32, {1}), 0.5,
                    put(std::vector<uint8_t>{0, 1}, {2}), x);
   EXPECT_EQ(get(x), (std::vector<float>{1, 1, 2.5f, 4}));
 }
 
 TEST_P(RouterOps, BalanceLossIsOneWhenEvenAndIgnoresPadding) {
   const TensorView probs = put({.5f, .5f, .5f, .5f, .9f, .1f}, DType::kF32, {3, 2});
-  const TensorView index = put({0, 1, kUnused}, {3, 1});
+  const TensorView index = ints({0, 1, kUnused}, {3, 1});
   const TensorView loss = make(DType::kF32, {1});
-  ops::balance_loss(exec, probs, index, loss);
+  ops::balance_loss(exec_, probs, index, loss);
   EXPECT_NEAR(get(loss)[0], 1, 1e-6);
   const TensorView d = put({0, 0, 0, 0, 0, 0}, DType::kF32, {3, 2});
-  ops::balance_loss_backward(exec, index, put({2}, DType::kF32, {1}), d);
+  ops::balance_loss_backward(exec_, index, put({2}, DType::kF32, {1}), d);
   EXPECT_EQ(get(d), (std::vector<float>{1, 1, 1, 1, 0, 0}));
 }
 
 TEST_P(RouterOps, NoTokensIsFine) {
   const TensorView x = make(DType::kF32, {0, 4}), index = make(DType::kI32, {0, 2});
   const TensorView counts = make(DType::kF32, {4}), loss = make(DType::kF32, {1});
-  ops::softmax_rows(exec, x, x);
-  ops::topk_rows(exec, x, {}, index, make(DType::kF32, {0, 2}));
-  ops::expert_counts(exec, index, counts);
+  ops::softmax_rows(exec_, x, x);
+  ops::topk_rows(exec_, x, {}, index, make(DType::kF32, {0, 2}));
+  ops::expert_counts(exec_, index, counts);
   EXPECT_EQ(get(counts), std::vector<float>(4));
-  ops::balance_loss(exec, x, index, loss);
+  ops::balance_loss(exec_, x, index, loss);
   EXPECT_EQ(get(loss)[0], 0);
 }
 

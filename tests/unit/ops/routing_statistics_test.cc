@@ -11,7 +11,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, RoutingStatistics, kF32Devices, case_name);
 
 TEST_P(RoutingStatistics, CountsAndMeansAddUp) {
   RoutingPlan p;
-  p.index = put({0, dropped(1), 0, 1, kUnused, kUnused}, {3, 2});
+  p.index = ints({0, dropped(1), 0, 1, kUnused, kUnused}, {3, 2});
   const TensorView logits = put({0, 0, 0, 0, 5, 5}, DType::kF32, {3, 2});
   const TensorView mask = put(std::vector<uint8_t>{1, 1, 0}, {3});
   const auto zero = [&](int64_t n) {
@@ -19,7 +19,7 @@ TEST_P(RoutingStatistics, CountsAndMeansAddUp) {
   };
   const ops::RoutingSums sums{zero(2), zero(2), zero(2), zero(1), zero(1)};
   for (int call = 0; call < 2; ++call) {
-    ops::routing_statistics(exec, p, PlanLayout::kTokenMajor, logits, mask, sums);
+    ops::routing_statistics(exec_, p, PlanLayout::kTokenMajor, logits, mask, sums);
   }
   EXPECT_EQ(get(sums.chosen), (std::vector<float>{4, 4}));
   EXPECT_EQ(get(sums.dropped), (std::vector<float>{0, 2}));
@@ -35,7 +35,7 @@ TEST_P(RoutingStatistics, ZLossAndItsGradient) {
     std::vector<float> moved = z;
     for (size_t i = 0; i < z.size(); ++i) moved[i] += static_cast<float>(h) * v[i];
     const TensorView out = put({0}, DType::kF32, {1});
-    ops::z_loss(exec, put(moved, DType::kF32, {4, 3}), mask, out);
+    ops::z_loss(exec_, put(moved, DType::kF32, {4, 3}), mask, out);
     return static_cast<double>(get(out)[0]);
   };
   double expected = 0;
@@ -49,7 +49,7 @@ TEST_P(RoutingStatistics, ZLossAndItsGradient) {
   step.loss_scale = 4;
   set_step(step);
   const TensorView d = put(std::vector<float>(12), DType::kF32, {4, 3});
-  ops::z_loss_backward(exec, put(z, DType::kF32, {4, 3}), mask, 0.5, d);
+  ops::z_loss_backward(exec_, put(z, DType::kF32, {4, 3}), mask, 0.5, d);
   double analytic = 0;
   const auto grad = get(d);
   for (size_t i = 0; i < 12; ++i) analytic += double(grad[i]) * double(v[i]);

@@ -22,7 +22,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, SlotRows, kFloatDevices, case_name);
 TEST_P(SlotRows, GatherTakesRowsAndLeavesPadding) {
   const TensorView x = put({1, 2, 3, 4, 5, 6}, dtype(), {3, 2});
   const TensorView out = put(std::vector<float>(10, -7), dtype(), {5, 2});
-  ops::gather_rows(exec, batch(), x, out);
+  ops::gather_rows(exec_, batch(), x, out);
   EXPECT_EQ(get(out), (std::vector<float>{5, 6, 1, 2, -7, -7, -7, -7, 3, 4}));
 }
 
@@ -31,17 +31,17 @@ TEST_P(SlotRows, AnEmptyRowMapIsTheIdentity) {
   b.row = {};
   const TensorView x = put({0, 1, 2, 3, 4}, dtype(), {5, 1});
   const TensorView out = put(std::vector<float>(5, -7), dtype(), {5, 1});
-  ops::gather_rows(exec, b, x, out);
+  ops::gather_rows(exec_, b, x, out);
   EXPECT_EQ(get(out), (std::vector<float>{0, 1, -7, -7, 4}));
 }
 
 TEST_P(SlotRows, ScaleUsesTheWeightAndEmptyIsOne) {
   const TensorView x = put({1, 1, 1, 1, 1}, dtype(), {5, 1});
-  ops::scale_rows(exec, batch(), x);
+  ops::scale_rows(exec_, batch(), x);
   EXPECT_EQ(get(x), (std::vector<float>{2, 3, 1, 1, 5}));
   ExpertBatch b = batch();
   b.weight = {};
-  ops::scale_rows(exec, b, x);
+  ops::scale_rows(exec_, b, x);
   EXPECT_EQ(get(x), (std::vector<float>{2, 3, 1, 1, 5}));
 }
 
@@ -50,7 +50,7 @@ TEST_P(SlotRows, RowDotOfWideRows) {
   const auto a = normal(static_cast<size_t>(5 * D), 1), b = normal(static_cast<size_t>(5 * D), 2);
   const TensorView x = put(a, dtype(), {5, D}), y = put(b, dtype(), {5, D});
   const TensorView out = put(std::vector<float>(5, -7), DType::kF32, {5});
-  ops::row_dot(exec, batch(), x, y, out);
+  ops::row_dot(exec_, batch(), x, y, out);
   const auto xs = get(x), ys = get(y);
   std::vector<float> want(5, -7);
   for (const size_t n : {0u, 1u, 4u}) {

@@ -26,9 +26,32 @@ struct Rng {
   /// In (0, 1), the same for the same global row wherever that row is computed.
   MOIETY_HD float uniform(int64_t row, int64_t column) const {
     if (bound != nullptr) return bound[row * width + column];
+    uint32_t c[4];
+    philox(row, column >> 2, c);
+    return in_unit_interval(c[column & 3]);
+  }
+  /// uniform() of the columns 4 * block to 4 * block + 3, at the price of one.
+  MOIETY_HD void uniform4(int64_t row, int64_t block, float (&out)[4]) const {
+    if (bound != nullptr) {
+      for (int64_t i = 0, c = 4 * block; i < 4; ++i, ++c) {
+        out[i] = c < width ? bound[row * width + c] : 0.5f;
+      }
+      return;
+    }
+    uint32_t c[4];
+    philox(row, block, c);
+    for (int i = 0; i < 4; ++i) out[i] = in_unit_interval(c[i]);
+  }
+
+ private:
+  static MOIETY_HD float in_unit_interval(uint32_t bits) {
+    return (static_cast<float>(bits >> 9) + 0.5f) * 0x1p-23f;
+  }
+  /// The four words of columns 4 * block to 4 * block + 3.
+  MOIETY_HD void philox(int64_t row, int64_t block, uint32_t (&c)[4]) const {
     const uint64_t global = row_id != nullptr ? row_id[row] : rows->global(row);
-    uint32_t c[4] = {static_cast<uint32_t>(global), static_cast<uint32_t>(global >> 32),
-                     static_cast<uint32_t>(column >> 2), static_cast<uint32_t>(step->batch)};
+    c[0] = static_cast<uint32_t>(global), c[1] = static_cast<uint32_t>(global >> 32);
+    c[2] = static_cast<uint32_t>(block), c[3] = static_cast<uint32_t>(step->batch);
     uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
     for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
       const uint64_t p0 = 0xD2511F53ull * c[0], p1 = 0xCD9E8D57ull * c[2];
@@ -36,7 +59,6 @@ struct Rng {
       c[0] = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0, c[1] = static_cast<uint32_t>(p1);
       c[2] = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1, c[3] = static_cast<uint32_t>(p0);
     }
-    return (static_cast<float>(c[column & 3] >> 9) + 0.5f) * 0x1p-23f;
   }
 };
 

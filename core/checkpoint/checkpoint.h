@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/model/parameter_table.h"
-#include "core/train/loss_scaler.h"
+#include "core/base/loss_scaler.h"
 
 namespace moiety {
 

@@ -7,8 +7,8 @@
 
 #include <moiety/exec.h>
 
-#include "core/train/loss_scaler.h"
-#include "core/train/schedule.h"
+#include "core/base/loss_scaler.h"
+#include "core/base/schedule.h"
 
 namespace moiety::ops {
 

@@ -1,3 +1,4 @@
+// The binary `moiety`: subcommands and exit codes.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", MOIETY_VERSION);
   int code = apps::kOk;
+  apps::add_plugins(app, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

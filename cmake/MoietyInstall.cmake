@@ -1,5 +1,6 @@
 # The binary, the core library, the SDK headers, and what find_package(Moiety) needs.
 include(CMakePackageConfigHelpers)
+set_target_properties(moiety_core PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS moiety_core EXPORT MoietyTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS moiety EXPORT MoietyTargets RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY core/include/moiety DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

@@ -1,0 +1,26 @@
+// What the files of `moiety plugins` share. Each function is one subcommand and returns the exit
+// code.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/plugin/registry.h"
+
+namespace moiety::apps {
+
+/// The kind of that name; throws ConfigError with the names there are.
+ComponentKind require_kind(const std::string& name);
+
+/// One line a plugin file, from its stamp: nothing is loaded. Empty `kind` = all.
+int list_plugins(const PluginRegistry& registry, const std::string& kind);
+/// Options, traits, file and stamp of one component.
+int show_plugin(PluginRegistry& registry, const std::string& kind, const std::string& name,
+                bool markdown);
+/// The conformance kit on one file; kFailedCheck when a check fails.
+int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file);
+/// A buildable project in `directory` (default: <name>_gating in the current folder).
+int new_plugin(const std::string& kind, const std::string& name, std::filesystem::path directory);
+
+}  // namespace moiety::apps

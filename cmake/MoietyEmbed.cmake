@@ -1,0 +1,32 @@
+# moiety_embed_folder(<output.cc> <folder> <file>...): writes a source file that defines
+# moiety::apps::plugin_template() with the text of the files. Written again when one changes.
+function(moiety_embed_folder output folder)
+  set(entries "")
+  foreach(file ${ARGN})
+    file(READ ${folder}/${file} text)
+    string(APPEND entries "    {\"${file}\", R\"~embed~(${text})~embed~\"},\n")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/${file})
+  endforeach()
+  set(source "// Written by CMake from ${folder}.
+#include \"apps/plugin_template.h\"
+
+namespace moiety::apps {
+namespace {
+
+constexpr std::pair<std::string_view, std::string_view> kFiles[] = {
+${entries}};
+
+}  // namespace
+
+std::span<const std::pair<std::string_view, std::string_view>> plugin_template() { return kFiles; }
+
+}  // namespace moiety::apps
+")
+  set(written "")
+  if(EXISTS ${output})
+    file(READ ${output} written)
+  endif()
+  if(NOT written STREQUAL source)  # an untouched file is not compiled again
+    file(WRITE ${output} "${source}")
+  endif()
+endfunction()

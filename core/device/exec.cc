@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/device/context_impl.h"
+#include "core/device/cpu_pool.h"
 #include "core/device/exec_impl.h"
 
 namespace moiety {
@@ -49,13 +50,20 @@ const void* Exec::upload(const void* host, size_t bytes) {
   return buffer.data();
 }
 
+const ThreadPool& cpu_pool(const Exec& exec) {
+  const DeviceContext& context = *exec.impl().context;
+  const ThreadPool* pool = context.impl().pool();
+  MOIETY_CHECK(pool != nullptr, "CPU threads were asked for, but the tensors lie on {}",
+               context.description());
+  return *pool;
+}
+
 void Exec::cpu_rows(int64_t rows, RowFn fn, const void* context) const {
-  const ThreadPool* pool = impl_->context->impl().pool();
-  MOIETY_CHECK(pool != nullptr, "cpu_rows: the rows lie on {}", impl_->context->description());
+  const ThreadPool& pool = cpu_pool(*this);
   constexpr int64_t kPieces = 32;  // a row costs little or much: enough pieces to even that out
   const int64_t pieces = std::min(rows, kPieces);
   if (rows == 1) return fn(context, 0);
-  pool->run(pieces, [&](int64_t piece) {
+  pool.run(pieces, [&](int64_t piece) {
     const int64_t end = rows * (piece + 1) / pieces;
     for (int64_t r = rows * piece / pieces; r < end; ++r) fn(context, r);
   });

@@ -5,10 +5,10 @@
 
 namespace moiety::ops::cpu {
 
-bool avx2_usable();
+MOIETY_API bool avx2_usable();
 /// On the calling thread; m, n, k > 0. Every element is summed over k in the same order wherever
 /// its tile lies, so a row alone gives the bits that it has in a larger product.
-void multiply_base(const Product& product);
-void multiply_avx2(const Product& product);
+MOIETY_API void multiply_base(const Product& product);
+MOIETY_API void multiply_avx2(const Product& product);
 
 }  // namespace moiety::ops::cpu

@@ -1,5 +1,5 @@
 // One-thread products: chooses between OpenBLAS and the core's own kernel by size alone.
-#include <cmath>
+#include <moiety/exec.h>
 
 #include "core/device/build.h"
 #include "core/ops/gemm_cpu.h"

@@ -22,6 +22,8 @@ MOIETY_API RunConfig load_config(const std::filesystem::path& file, const LoadOp
 /// A complete configuration from the text that a checkpoint or a run directory holds.
 MOIETY_API RunConfig parse_config(const std::string& yaml, const std::string& shown_name,
                                   const LoadOptions& options, PluginRegistry& plugins);
+/// resolved_yaml with the provenance of every value as a comment.
+MOIETY_API std::string annotated_yaml(const RunConfig& config);
 /// JSON Schema (draft 2020-12) of the file, with the plugins that can be found.
 MOIETY_API std::string json_schema(PluginRegistry& plugins);
 /// docs/config.md.

@@ -17,11 +17,10 @@ void Report::add(const Mark& mark, std::string_view path, const std::string& pro
 }
 
 bool Report::ok(std::string_view path) const {
-  const auto it = failed_.lower_bound(path);
-  if (it == failed_.end()) return true;
-  if (*it == path) return false;
   const std::string inside = std::string(path) + ".";
-  return !failed_.lower_bound(inside)->starts_with(inside);
+  return std::none_of(failed_.begin(), failed_.end(), [&](const std::string& failed) {
+    return failed == path || failed.starts_with(inside);
+  });
 }
 
 void Report::throw_if_any() const {

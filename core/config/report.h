@@ -26,7 +26,7 @@ class Report {
     std::string text;
   };
   std::vector<Line> lines_;
-  std::set<std::string, std::less<>> failed_;
+  std::set<std::string> failed_;
 };
 
 }  // namespace moiety::config

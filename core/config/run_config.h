@@ -127,6 +127,7 @@ struct RunConfig {
   std::vector<Provenance> provenance;
   std::vector<std::string> overrides;  // as typed
   std::vector<std::string> warnings;   // to be logged at the start
+  std::vector<std::string> accepted;   // keys of DeepSpeed's that change nothing here, and why
 };
 
 }  // namespace moiety

@@ -1,0 +1,51 @@
+// The section model.
+#include "core/config/keys.h"
+
+namespace moiety::config {
+
+void declare_model_keys(Keys& keys) {
+  constexpr double kMaxSize = 1 << 24;
+  auto model =
+      keys.section<ModelConfig>("model", [](RunConfig& c) -> ModelConfig& { return c.model; });
+  model.field("type", &ModelConfig::type, "kind of model: a pre-norm decoder").one_of({"gpt"});
+  model.field("layers", &ModelConfig::layers, "decoder layers").range(1, 10000);
+  model.field("hidden", &ModelConfig::hidden, "width of the residual stream").range(1, kMaxSize);
+  model.field("heads", &ModelConfig::heads, "attention heads; they divide hidden").range(1, 65536);
+  model
+      .field("kv_heads", &ModelConfig::kv_heads,
+             "key/value heads, fewer than heads for grouped-query attention; they divide heads")
+      .range(1, 65536)
+      .derived("model.heads", [](RunConfig& c) { c.model.kv_heads = c.model.heads; });
+  model.field("ffn_hidden", &ModelConfig::ffn_hidden, "width of the dense feed-forward layers")
+      .range(1, kMaxSize)
+      .derived("4 * model.hidden", [](RunConfig& c) { c.model.ffn_hidden = 4 * c.model.hidden; });
+  model.field("vocab_size", &ModelConfig::vocab_size, "token ids; 256 for bytes")
+      .range(2, kMaxSize);
+  model.field("sequence_length", &ModelConfig::sequence_length, "tokens of a training sequence")
+      .range(1, kMaxSize);
+  model.field("norm", &ModelConfig::norm, "normalisation").one_of({"layernorm", "rmsnorm"});
+  model.field("activation", &ModelConfig::activation, "of the dense feed-forward layers")
+      .one_of({"relu", "gelu", "gelu_tanh", "swiglu"});
+  model.field("positions", &ModelConfig::positions, "how a token knows its place")
+      .one_of({"learned", "rope", "none"});
+  model.field("rope_theta", &ModelConfig::rope_theta, "base of the rotary angles").range(1, 1e12);
+  model.field("norm_eps", &ModelConfig::norm_eps, "added under the root of a norm").range(0, 1);
+  model
+      .field("init_std", &ModelConfig::init_std,
+             "standard deviation of the initial weights; projections into the residual stream "
+             "start with init_std / sqrt(2 * layers)")
+      .range(0, 10);
+  model.field("tie_embeddings", &ModelConfig::tie_embeddings,
+              "the head uses the token embedding's weights");
+  model.field("bias", &ModelConfig::bias, "biases in linear layers and norms");
+  model.field("dropout", &ModelConfig::dropout, "of embeddings and of each branch").range(0, 0.99);
+  model.field("attention_dropout", &ModelConfig::attention_dropout, "of attention probabilities")
+      .range(0, 0.99);
+  model.field("init_from", &ModelConfig::init_from,
+              "a checkpoint whose weights the run starts from (weights only), relative to the "
+              "current directory; empty = none");
+  model.field("freeze", &ModelConfig::freeze,
+              "names of parameters that are not trained; * and ? as in a shell");
+}
+
+}  // namespace moiety::config

@@ -1,0 +1,99 @@
+// The section moe: the block that guides to DeepSpeed show, made real.
+#include "core/config/keys.h"
+
+namespace moiety::config {
+namespace {
+
+void declare_layout(Keys& keys) {
+  auto moe = keys.section<MoeConfig>("moe", [](RunConfig& c) -> MoeConfig& { return c.moe; });
+  moe.field("enabled", &MoeConfig::enabled, "replace feed-forward layers by MoE layers")
+      .derived("true where num_experts is given",
+               [](RunConfig& c) { c.moe.enabled = !c.moe.num_experts.empty(); });
+  moe.field("num_experts", &MoeConfig::num_experts,
+            "experts of every MoE layer, or a list with one count a MoE layer (a pyramid); a count "
+            "of 1 in a list makes that layer dense")
+      .range(1, 65536)
+      .integers()
+      .single()
+      .default_text("none");
+  moe.field("hidden", &MoeConfig::hidden, "width of an expert")
+      .range(1, 1 << 24)
+      .derived("model.ffn_hidden", [](RunConfig& c) { c.moe.hidden = c.model.ffn_hidden; });
+  keys.inputs("moe")
+      .field("expert_interval", &Inputs::expert_interval,
+             "layer n, counted from 1, is an MoE layer where n is a multiple of it")
+      .range(1, 10000)
+      .input();
+  moe.field("layers", &MoeConfig::layers,
+            "the MoE layers by number, counted from 0 as in parameter names, instead of "
+            "expert_interval")
+      .range(0, 9999)
+      .integers()
+      .default_text("by expert_interval");
+  moe.field("expert_parallel_size", &MoeConfig::expert_parallel_size,
+            "ranks over which the experts of a layer are spread; at most the number of ranks")
+      .range(1, 65536)
+      .alias("ep_size");
+  moe.field("use_residual", &MoeConfig::use_residual,
+            "add a dense branch, mixed with the experts' output by a learned coefficient (PR-MoE)");
+  moe.choice("expert_initialization", &MoeConfig::identical_experts,
+             {{"independent", false}, {"identical", true}},
+             "independent draws, or copies of one expert as DeepSpeed makes them");
+}
+
+void declare_losses(Keys& keys) {
+  auto moe = keys.section<MoeConfig>("moe", [](RunConfig& c) -> MoeConfig& { return c.moe; });
+  moe.field("moe_loss_coeff", &MoeConfig::loss_coeff,
+            "weight of the gate's own losses (DeepSpeed's l_aux)")
+      .range(0, 1e6);
+  moe.field("balance_loss_coeff", &MoeConfig::balance_loss_coeff,
+            "weight of the core's balancing loss, the experts' number times the sum over experts "
+            "of token share times mean probability")
+      .range(0, 1e6);
+  moe.choice("balance_scope", &MoeConfig::balance_scope,
+             {{"micro_batch", BalanceScope::kMicroBatch}, {"model", BalanceScope::kModel}},
+             "tokens the balancing loss averages over: those of a layer in a micro-batch, or those "
+             "of all MoE layers together");
+  moe.field("z_loss_coeff", &MoeConfig::z_loss_coeff,
+            "weight of the squared log-sum-exp of the router's logits")
+      .range(0, 1e6);
+}
+
+void declare_gate_options(Keys& keys) {
+  keys.inputs("moe")
+      .field("k", &Inputs::k,
+             "experts per token. Chooses the gate where moe.gate names none: 1 = top1, 2 = top2, "
+             "more = topk; else fills its option k")
+      .range(1, 4096)
+      .input();
+  keys.gate_option("moe.train_capacity_factor", "capacity_factor", OptionType::kFloat,
+                   "room of an expert in training, in multiples of the even share",
+                   "capacity_factor");
+  keys.gate_option("moe.eval_capacity_factor", "eval_capacity_factor", OptionType::kFloat,
+                   "the same in evaluation");
+  keys.gate_option("moe.min_capacity", "min_capacity", OptionType::kInt,
+                   "least room of an expert, in tokens");
+  keys.gate_option("moe.drop_tokens", "drop_tokens", OptionType::kBool,
+                   "tokens beyond an expert's room are dropped");
+  keys.gate_option("moe.noisy_gate_policy", "noisy_gate_policy", OptionType::kString,
+                   "noise in the choice of experts");
+  keys.gate_option("moe.use_rts", "use_rts", OptionType::kBool,
+                   "which tokens are dropped is drawn at random (random token selection)");
+}
+
+}  // namespace
+
+void declare_moe_keys(Keys& keys) {
+  declare_layout(keys);
+  declare_losses(keys);
+  declare_gate_options(keys);
+  keys.component("moe.gate", ComponentKind::kGating, "", "the gating policy",
+                 [](RunConfig& c) -> ComponentChoice& { return c.moe.gate; });
+  keys.component("moe.expert", ComponentKind::kExpert, "ffn", "the expert type",
+                 [](RunConfig& c) -> ComponentChoice& { return c.moe.expert; });
+  keys.later("moe.use_tutel",
+             "has no meaning here: Tutel replaces DeepSpeed's own kernels for dispatch, which this "
+             "program does not use");
+}
+
+}  // namespace moiety::config

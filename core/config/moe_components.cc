@@ -1,0 +1,74 @@
+// The gate and the expert type. DeepSpeed's MoE layer takes the gate's options itself (k,
+// capacity_factor, ...); here they fill the options of whichever gate is chosen.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "core/base/strings.h"
+#include "core/config/component.h"
+#include "core/config/moe.h"
+
+namespace moiety::config {
+namespace {
+
+/// DeepSpeed's choice: top1gating, top2gating, topkgating.
+std::string gate_of(int64_t k) { return k == 1 ? "top1" : k == 2 ? "top2" : "topk"; }
+
+bool has_option(const ComponentInfo& info, const std::string& name) {
+  return std::any_of(info.schema.begin(), info.schema.end(),
+                     [&](const OptionSpec& spec) { return spec.name == name; });
+}
+
+/// The moe.* keys that the gate has an option for; the others are reported.
+std::vector<OptionSource> matching_keys(const ComponentInfo& info, const Node& k_node, Draft& d) {
+  std::vector<GateKey> keys = d.gate_keys;
+  if (d.is_given("moe.k")) keys.push_back({"moe.k", "k", &k_node});
+  std::vector<OptionSource> out;
+  for (const GateKey& key : keys) {
+    if (has_option(info, key.option)) {
+      out.push_back({key.option, key.path, key.node});
+    } else if (key.path != "moe.k" || info.name != gate_of(d.inputs.k)) {
+      std::vector<std::string> names;
+      for (const OptionSpec& spec : info.schema) names.push_back(spec.name);
+      d.report.add(key.node->mark, key.path,
+                   "gating policy '" + info.name + "' has no option '" + key.option +
+                       "'; it has: " + (names.empty() ? "none" : join(names, ", ")));
+    }
+  }
+  return out;
+}
+
+void choose_gate(const Key& key, PluginRegistry& plugins, Draft& d) {
+  const auto it = d.components.find("moe.gate");
+  const Node* node = it == d.components.end() ? nullptr : it->second;
+  TypeAndParams given = read_type_and_params(node, "moe.gate", d);
+  if (!given.good || !d.ok({"moe.k"})) return;
+  if (given.type.empty()) {
+    given.type = gate_of(d.inputs.k);
+    given.type_mark = d.where({"moe.k", "moe.gate", "moe"});
+    d.sources["moe.gate.type"] = "chosen by moe.k: " + std::to_string(d.inputs.k);
+  }
+  const ComponentInfo* info = find_component(ComponentKind::kGating, given.type, given.type_mark,
+                                             "moe.gate.type", plugins, d);
+  if (info == nullptr) return;
+  const Node k_node = Node::scalar(std::to_string(d.inputs.k), false, d.where({"moe.k"}));
+  const std::vector<OptionSource> elsewhere = matching_keys(*info, k_node, d);
+  ComponentChoice& gate = key.choice(d.config);
+  gate.type = info->name;
+  gate.options = read_options(info->schema, given.params, "moe.gate.params",
+                              "gating policy '" + info->name + "'", elsewhere, d);
+}
+
+}  // namespace
+
+void choose_moe_components(PluginRegistry& plugins, Draft& d) {
+  const Keys& keys = Keys::all();
+  const bool enabled = d.config.moe.enabled;
+  // Of a model without MoE layers only what the file names is looked up.
+  if (enabled || d.components.contains("moe.gate")) choose_gate(*keys.find("moe.gate"), plugins, d);
+  if (enabled || d.components.contains("moe.expert")) {
+    read_component(*keys.find("moe.expert"), plugins, d);
+  }
+}
+
+}  // namespace moiety::config

@@ -1,0 +1,80 @@
+#include "core/config/rules.h"
+
+#include <string>
+
+#include "core/config/scalar.h"
+
+namespace moiety::config {
+namespace {
+
+std::string text(int64_t n) { return std::to_string(n); }
+
+bool is_unbalanced(const RunConfig& c) {
+  return c.moe.loss_coeff == 0 && c.moe.balance_loss_coeff == 0;
+}
+
+}  // namespace
+
+void check_model(Draft& d) {
+  const ModelConfig& m = d.config.model;
+  if (!d.ok({"model.hidden", "model.heads"})) return;
+  if (m.hidden % m.heads != 0) {
+    d.report.add(d.where({"model.heads", "model.hidden"}), "model.heads",
+                 "the heads do not divide the width: hidden " + text(m.hidden) + " % heads " +
+                     text(m.heads) + " = " + text(m.hidden % m.heads));
+    return;
+  }
+  const int64_t head = m.hidden / m.heads;
+  if (d.ok({"model.positions"}) && m.positions == "rope" && head % 2 != 0) {
+    d.report.add(d.where({"model.positions"}), "model.positions",
+                 "rope turns pairs of numbers and needs an even head width, got hidden " +
+                     text(m.hidden) + " / heads " + text(m.heads) + " = " + text(head));
+  }
+  if (d.ok({"model.kv_heads"}) && m.heads % m.kv_heads != 0) {
+    d.report.add(d.where({"model.kv_heads", "model.heads"}), "model.kv_heads",
+                 "the key/value heads do not divide the heads: heads " + text(m.heads) +
+                     " % kv_heads " + text(m.kv_heads) + " = " + text(m.heads % m.kv_heads));
+  }
+}
+
+void check_precision(Draft& d) {
+  RunConfig& c = d.config;
+  if (d.inputs.fp16 && d.inputs.bf16) {
+    d.report.add(d.where({"bf16.enabled"}), "bf16.enabled",
+                 "fp16 is enabled too, at " + d.where({"fp16.enabled"}).text() +
+                     "; expected one of the two");
+  }
+  c.precision = d.inputs.fp16   ? Precision::kF16
+                : d.inputs.bf16 ? Precision::kBF16
+                                : Precision::kF32;
+  const Mark mark = d.where({"zero_optimization.stage"});
+  if (c.zero_stage >= 2) {
+    d.report.add(mark, "zero_optimization.stage",
+                 "stage " + text(c.zero_stage) + " needs " +
+                     (c.zero_stage == 2 ? "gradients" : "gradients and weights") +
+                     " spread over ranks, which this version does not have; expected 0 or 1");
+  } else if (c.zero_stage == 1 && c.world_size > 1) {
+    d.report.add(mark, "zero_optimization.stage",
+                 "stage 1 on " + text(c.world_size) +
+                     " ranks needs optimizer state spread over ranks, which this version does not "
+                     "have; expected 0");
+  }
+}
+
+void add_warnings(Draft& d) {
+  RunConfig& c = d.config;
+  if (c.run.steps == 0 && c.run.tokens == 0 && c.run.seconds == 0) {
+    c.warnings.emplace_back(
+        "run has no limit (run.steps, run.tokens, run.time): it goes on until it is interrupted");
+  }
+  if (c.moe.enabled && is_unbalanced(c)) {
+    c.warnings.emplace_back(
+        "no loss balances the experts: moe.moe_loss_coeff and moe.balance_loss_coeff are 0");
+  }
+  if (c.fp16.loss_scale != 0 && c.precision != Precision::kF16) {
+    c.warnings.emplace_back("fp16.loss_scale is " + float_text(c.fp16.loss_scale) +
+                            " but fp16 is not enabled");
+  }
+}
+
+}  // namespace moiety::config

@@ -1,7 +1,6 @@
 #include "core/checkpoint/layout.h"
 
 #include "core/base/check.h"
-#include "core/base/strings.h"
 
 namespace moiety {
 
@@ -17,12 +16,6 @@ int64_t SavedTensor::slice_elements() const {
 
 std::string SavedTensor::slice_path(int64_t slice) const {
   return per_expert ? fmt::format("{}/expert_{:05}", path, slice) : path;
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::vector<std::string> parts;
-  for (const int64_t size : shape) parts.push_back(std::to_string(size));
-  return "[" + join(parts, ", ") + "]";
 }
 
 std::vector<SavedTensor> tensors_of(const ParameterTable& table, bool state) {

@@ -5,6 +5,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/hdf5.h"
+#include "core/checkpoint/shapes.h"
 
 namespace moiety {
 
@@ -28,9 +29,6 @@ struct SavedTensor {
 
 /// Values (f32 masters) and buffers of a table, and with `state` the optimizer's.
 std::vector<SavedTensor> tensors_of(const ParameterTable& table, bool state);
-
-/// "[8, 32, 64]"
-std::string shape_text(const std::vector<int64_t>& shape);
 
 void write_info(h5::File& file, const CheckpointInfo& info);
 CheckpointInfo read_info(const h5::File& file);

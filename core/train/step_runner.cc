@@ -1,0 +1,138 @@
+#include "core/train/step_runner.h"
+
+namespace moiety {
+
+namespace {
+
+using ops::StepControl;
+
+template <class T>
+Buffer on_device(const DeviceContext& context, const std::vector<T>& values) {
+  Buffer buffer(context.device(), values.size() * sizeof(T));
+  context.copy(buffer.data(), values.data(), buffer.bytes());
+  context.synchronize();
+  return buffer;
+}
+
+/// Where the rows of each micro-batch lie in the train batch, for the noise.
+std::vector<RowMap> row_maps_of(const BatchShape& shape) {
+  std::vector<RowMap> maps(static_cast<size_t>(shape.micro_batches));
+  for (size_t m = 0; m < maps.size(); ++m) {
+    maps[m].first = static_cast<int64_t>(m) * shape.sequences * shape.length;
+  }
+  return maps;
+}
+
+}  // namespace
+
+DType compute_dtype(Precision precision) {
+  if (precision == Precision::kBF16) return DType::kBF16;
+  return precision == Precision::kF16 ? DType::kF16 : DType::kF32;
+}
+
+StepControl initial_control(const RunConfig& config) {
+  StepControl control;
+  control.schedule = make_schedule(config);
+  control.clip = config.gradient_clipping;
+  control.check_overflow = config.check_grad_overflow ? 1 : 0;
+  if (config.precision == Precision::kF16) {
+    LossScaler& s = control.scaler;
+    const Fp16Config& f = config.fp16;
+    s.dynamic = f.loss_scale == 0;
+    s.scale = f.loss_scale;
+    if (s.dynamic) s.scale = static_cast<double>(uint64_t{1} << f.initial_scale_power);
+    s.min_scale = f.min_loss_scale;
+    s.window = f.loss_scale_window;
+    s.hysteresis = s.hysteresis_left = f.hysteresis;
+    s.consecutive_hysteresis = f.consecutive_hysteresis;
+  }
+  return control;
+}
+
+StepRunner::StepRunner(const Parts& parts, const RunConfig& config, const StepControl& control)
+    : parts_(parts),
+      shape_(sums_shape(*parts.model, *parts.objective)),
+      sums_(*parts.context, shape_),
+      batch_(parts.context->device(), parts.layout->bytes()),
+      control_(on_device(*parts.context, std::vector<StepControl>{control})),
+      row_maps_(on_device(*parts.context, row_maps_of(parts.layout->shape()))),
+      norm_(parts.context->device(), sizeof(float)),
+      scratch_(*parts.context) {
+  exec_impl_.context = parts.context;
+  exec_impl_.scratch = &scratch_;
+  exec_impl_.step = &static_cast<const StepControl*>(control_.data())->step;
+  exec_impl_.rows = static_cast<const RowMap*>(row_maps_.data());
+  exec_impl_.compute_dtype = compute_dtype(config.precision);
+  exec_impl_.seed = config.run.seed;
+  exec_impl_.deterministic = config.run.deterministic;
+
+  ParameterTable& table = parts.model->parameters();
+  const std::vector<ParamSlice> slices = table.slices(*parts.optimizer);
+  parts.optimizer->bind(exec_, slices);
+  std::vector<TensorView> gradients;
+  for (const TableEntry& entry : table.entries()) {
+    if (entry.parameter.grad) gradients.push_back(entry.parameter.grad);
+  }
+  gradients_.emplace(exec_, gradients);
+}
+
+StepRunner::~StepRunner() = default;
+
+void StepRunner::run(bool graph, PhaseTimer* timer) {
+  exec_impl_.phases = timer;
+  if (!graph || !warm_ || timer != nullptr) {
+    body();  // also the warm-up that sizes the arenas
+    warm_ = true;
+    exec_impl_.phases = nullptr;
+    return;
+  }
+  if (!graph_) graph_.emplace(*parts_.context, [this] { body(); });
+  graph_->launch();
+}
+
+void StepRunner::body() {
+  const ArenaScope scope(scratch_);
+  auto* control = static_cast<StepControl*>(control_.data());
+  ParameterTable& table = parts_.model->parameters();
+  {
+    const PhaseScope phase(exec_, "step.begin");
+    sums_.zero(*parts_.context);
+    ops::begin_step(exec_, control);
+  }
+  phase_forward_backward();
+  const TensorView norm = view_of(norm_.data(), DType::kF32, {1}, parts_.context->device());
+  {
+    const PhaseScope phase(exec_, "gradient norm");
+    ops::global_norm(exec_, *gradients_, norm);
+    ops::finish_gradients(exec_, norm, control);
+  }
+  {
+    const PhaseScope phase(exec_, "optimizer");
+    parts_.optimizer->step(exec_);
+    table.refresh_copies(exec_);
+  }
+  const PhaseScope phase(exec_, "step.end");
+  parts_.model->end_step(exec_, sums_.sums());
+  ops::end_step(exec_, control);
+}
+
+void StepRunner::phase_forward_backward() {
+  const int64_t count = parts_.layout->shape().micro_batches;
+  const auto* maps = static_cast<const RowMap*>(row_maps_.data());
+  for (int64_t m = 0; m < count; ++m) {
+    const ArenaScope scope(scratch_);
+    parts_.model->parameters().set_grad_mode(m == 0 ? GradMode::kOverwrite : GradMode::kAccumulate);
+    MicroBatch batch = parts_.layout->view(batch_.data(), m, parts_.context->device());
+    batch.rows = exec_impl_.rows = maps + m;
+    parts_.model->forward_backward(exec_, batch, *parts_.objective, count, sums_.sums());
+  }
+}
+
+StepControl StepRunner::read_control() const {
+  StepControl control;
+  parts_.context->copy(&control, control_.data(), sizeof control);
+  parts_.context->synchronize();
+  return control;
+}
+
+}  // namespace moiety

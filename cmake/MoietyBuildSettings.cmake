@@ -37,4 +37,7 @@ endif()
 # The project's own targets; third-party plugins choose their own.
 add_library(moiety_warnings INTERFACE)
 target_compile_options(moiety_warnings INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion>
+  # GCC 12 sees these where there is nothing (std::variant, std::string).
+  $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>
+  $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)

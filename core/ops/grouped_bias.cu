@@ -1,0 +1,79 @@
+// One bias an expert, added to its slots, and its gradient.
+#include <moiety/ops.h>
+#include <moiety/rows.cuh>
+
+#include "core/ops/dtype.h"
+#include "core/ops/row_cut.h"
+#include "core/ops/segments.cuh"
+
+namespace moiety::ops {
+
+namespace {
+
+template <class T>
+struct AddGroupedBias {
+  SegmentLookup segments;
+  Rows<const float> bias;
+  Rows<T> x;
+  int64_t L;
+  RowCut cut;
+  MOIETY_HD void operator()(int64_t i) const {
+    const int64_t n = cut.row(i), g = segments.find(n), end = cut.end(i);
+    if (g < 0) return;
+    const float* b = bias[g % L];
+    for (int64_t d = cut.begin(i); d < end; ++d) {
+      x[n][d] = static_cast<T>(static_cast<float>(x[n][d]) + b[d]);
+    }
+  }
+};
+
+/// One worker a (expert, block of columns): slots in order, segments in order.
+template <class T>
+struct GroupedBiasGrad {
+  SegmentLookup segments;
+  Rows<const T> dout;
+  Rows<float> grad;
+  int64_t L;
+  bool accumulate;
+  RowCut cut;
+  MOIETY_HD void operator()(int64_t i) const {
+    const int64_t l = cut.row(i), begin = cut.begin(i), end = cut.end(i);
+    float* out = grad[l];
+    if (!accumulate) {
+      for (int64_t d = begin; d < end; ++d) out[d] = 0;
+    }
+    for (int64_t g = l; g < segments.G; g += L) {
+      const int64_t first = segments.start[g], last = first + segments.count[g];
+      for (int64_t n = first; n < last; ++n) {
+        for (int64_t d = begin; d < end; ++d) out[d] += static_cast<float>(dout[n][d]);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void grouped_bias(Exec& exec, const Segments& segments, ConstTensorView bias, TensorView x) {
+  const RowCut cut(exec, x.dim(1));
+  with_float(x.dtype, "grouped_bias", [&](auto element) {
+    using T = decltype(element);
+    for_each_row(
+        exec, x.dim(0) * cut.parts,
+        AddGroupedBias<T>{lookup(segments), bias.rows<float>(), x.rows<T>(), bias.dim(0), cut});
+  });
+}
+
+void grouped_bias_grad(Exec& exec, const Segments& segments, ConstTensorView dout,
+                       const Parameter& bias) {
+  if (bias.grad_mode() == GradMode::kNone) return;
+  const RowCut cut(exec, dout.dim(1));
+  const TensorView grad = bias.grad();
+  with_float(dout.dtype, "grouped_bias_grad", [&](auto element) {
+    using T = decltype(element);
+    for_each_row(exec, grad.dim(0) * cut.parts,
+                 GroupedBiasGrad<T>{lookup(segments), dout.rows<T>(), grad.rows<float>(),
+                                    grad.dim(0), bias.grad_mode() == GradMode::kAccumulate, cut});
+  });
+}
+
+}  // namespace moiety::ops

@@ -1,0 +1,39 @@
+// Products of slots with their experts' matrices: checks, then the backend.
+#include <moiety/ops.h>
+
+#include "core/base/check.h"
+#include "core/ops/backend.h"
+#include "core/ops/gemm_backends.h"
+
+namespace moiety::ops {
+
+void grouped_gemm(Exec& exec, const Segments& segments, ConstTensorView a, ConstTensorView w,
+                  TensorView out, Transpose transpose) {
+  const bool transposed = transpose == Transpose::kYes;
+  MOIETY_CHECK(w.rank >= 2 && w.contiguous(), "grouped_gemm: w must be contiguous [L, K, ...]");
+  const int64_t L = w.dim(0), rows = w.dim(1), columns = L * rows > 0 ? w.numel() / (L * rows) : 0;
+  const int64_t K = transposed ? columns : rows, J = transposed ? rows : columns;
+  MOIETY_CHECK(a.dim(1) == K && out.dim(1) == J && a.dim(0) == out.dim(0),
+               "grouped_gemm: a [{}, {}] times {} x {} does not give [{}, {}]", a.dim(0), a.dim(1),
+               K, J, out.dim(0), out.dim(1));
+  MOIETY_CHECK(a.dtype == w.dtype, "grouped_gemm: a is {}, w is {}", name_of(a.dtype),
+               name_of(w.dtype));
+  const GroupedProduct product{segments, a, w.reshape({L, rows, columns}), out, transposed};
+  MOIETY_BACKEND(exec, grouped_gemm, exec, product);
+}
+
+void grouped_gemm_grad(Exec& exec, const Segments& segments, ConstTensorView a,
+                       ConstTensorView dout, const Parameter& w) {
+  if (w.grad_mode() == GradMode::kNone) return;
+  const TensorView grad = w.grad();
+  const int64_t L = grad.dim(0), K = a.dim(1), J = dout.dim(1);
+  MOIETY_CHECK(
+      grad.numel() == L * K * J && grad.dim(1) == K,
+      "grouped_gemm_grad: a has {} columns and dout {}, the parameter holds {} x {} a slice", K, J,
+      grad.dim(1), L * grad.dim(1) > 0 ? grad.numel() / (L * grad.dim(1)) : 0);
+  const GroupedGradient gradient{segments, a, dout, grad.reshape({L, K, J}),
+                                 w.grad_mode() == GradMode::kAccumulate};
+  MOIETY_BACKEND(exec, grouped_gemm_grad, exec, gradient);
+}
+
+}  // namespace moiety::ops

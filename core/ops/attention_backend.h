@@ -1,0 +1,30 @@
+// What each backend of attention computes; attention.cc has checked the shapes.
+#pragma once
+
+#include "core/ops/attention.h"
+
+namespace moiety::ops {
+
+/// Key of the dropout of probabilities: row = token of the query, column = probability_column().
+inline Rng attention_noise(Exec& exec) { return exec.rng("attention_dropout"); }
+
+/// Noise column of (head, key 4 * block): whole blocks of four keys, so that a block of noise never
+/// spans two heads. Column / 4.
+MOIETY_HD inline int64_t noise_block(int64_t head, int64_t sequence, int64_t key) {
+  return head * ((sequence + 3) / 4) + key / 4;
+}
+
+namespace cpu {
+void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
+               TensorView log_sum);
+void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
+                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv);
+}  // namespace cpu
+namespace cuda {
+void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
+               TensorView log_sum);
+void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
+                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv);
+}  // namespace cuda
+
+}  // namespace moiety::ops

@@ -1,0 +1,128 @@
+// Bias, residual, dropout.
+#include "core/ops/elementwise.h"
+
+#include <string>
+
+#include "core/ops/dtype.h"
+#include "core/ops/shape_checks.h"
+#include "core/ops/wide_column_sums.cuh"
+
+namespace moiety::ops {
+
+namespace {
+
+template <class T>
+struct AddBias {
+  const float* bias;
+  Rows<T> x;
+  int64_t D;
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t row) const {
+    T* at = x[row];
+    const float* b = bias;
+    group.each(D, [&](int64_t c) { at[c] = static_cast<T>(static_cast<float>(at[c]) + b[c]); });
+  }
+};
+
+template <class T>
+struct Element {
+  Rows<const T> x;
+  MOIETY_HD float operator()(int64_t row, int64_t c) const { return static_cast<float>(x[row][c]); }
+};
+
+/// out = residual + mask x / (1 - rate), the noise drawn four columns at a time.
+template <class T>
+struct DropoutAdd {
+  Rng rng;
+  float rate, factor;
+  Rows<const T> x, residual;
+  Rows<T> out;
+  int64_t D;
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t row) const {
+    const T* in = x[row];
+    const T* rest = residual.ptr != nullptr ? residual[row] : nullptr;
+    T* to = out[row];
+    group.each((D + 3) / 4, [&](int64_t block) {
+      float noise[4];
+      rng.uniform4(row, block, noise);
+      for (int64_t i = 0; i < 4; ++i) {
+        const int64_t c = 4 * block + i;
+        if (c >= D) break;
+        const float kept = noise[i] < rate ? 0.0f : static_cast<float>(in[c]) * factor;
+        to[c] = static_cast<T>(rest != nullptr ? static_cast<float>(rest[c]) + kept : kept);
+      }
+    });
+  }
+};
+
+template <class T>
+struct Sum {
+  Rows<const T> x, residual;
+  Rows<T> out;
+  int64_t D;
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t row) const {
+    const T* in = x[row];
+    T* to = out[row];
+    if (residual.ptr == nullptr) {
+      group.each(D, [&](int64_t c) { to[c] = in[c]; });
+      return;
+    }
+    const T* rest = residual[row];
+    group.each(D, [&](int64_t c) {
+      to[c] = static_cast<T>(static_cast<float>(rest[c]) + static_cast<float>(in[c]));
+    });
+  }
+};
+
+}  // namespace
+
+void add_bias(Exec& exec, ConstTensorView bias, TensorView x) {
+  check_rank("add_bias", "x", x, 2);
+  check_shape("add_bias", "bias", bias, {x.dim(1)});
+  with_float(x.dtype, "add_bias", [&](auto element) {
+    using E = decltype(element);
+    for_each_wide_row<32>(exec, x.dim(0), AddBias<E>{bias.data<float>(), x.rows<E>(), x.dim(1)});
+  });
+}
+
+void bias_grad(Exec& exec, ConstTensorView dy, const Parameter& bias) {
+  if (bias.grad_mode() == GradMode::kNone) return;
+  check_rank("bias_grad", "dy", dy, 2);
+  check_shape("bias_grad", "bias", bias.grad(), {dy.dim(1)});
+  with_float(dy.dtype, "bias_grad", [&](auto element) {
+    using E = decltype(element);
+    wide_column_sums(exec, dy.dim(0), dy.dim(1), Element<E>{dy.rows<E>()},
+                     bias.grad().data<float>(), bias.grad_mode() == GradMode::kAccumulate);
+  });
+}
+
+void dropout_add(Exec& exec, RngKey key, double rate, ConstTensorView x, ConstTensorView residual,
+                 TensorView out) {
+  if (rate < 0 || rate >= 1) {
+    throw Error("dropout: rate " + std::to_string(rate) + " is not in [0, 1)");
+  }
+  check_rank("dropout_add", "x", x, 2);
+  const int64_t T = x.dim(0), D = x.dim(1);
+  check_shape("dropout_add", "out", out, {T, D});
+  if (residual) check_shape("dropout_add", "residual", residual, {T, D});
+  with_float(x.dtype, "dropout_add", [&](auto element) {
+    using E = decltype(element);
+    const Rows<const E> rest = residual ? residual.rows<E>() : Rows<const E>{};
+    if (rate == 0) {
+      for_each_wide_row<32>(exec, T, Sum<E>{x.rows<E>(), rest, out.rows<E>(), D});
+    } else {
+      for_each_wide_row<32>(exec, T,
+                            DropoutAdd<E>{exec.rng(key), static_cast<float>(rate),
+                                          static_cast<float>(1 / (1 - rate)), x.rows<E>(), rest,
+                                          out.rows<E>(), D});
+    }
+  });
+}
+
+void dropout_backward(Exec& exec, RngKey key, double rate, ConstTensorView dy, TensorView dx) {
+  dropout_add(exec, key, rate, dy, {}, dx);
+}
+
+}  // namespace moiety::ops

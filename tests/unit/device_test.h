@@ -20,6 +20,10 @@ struct DeviceCase {
   double tolerance = 1e-5;
 };
 
+inline void PrintTo(const DeviceCase& c, std::ostream* out) {
+  *out << (c.device == DeviceType::kCpu ? "cpu " : "cuda ") << name_of(c.dtype);
+}
+
 inline std::string case_name(const testing::TestParamInfo<DeviceCase>& info) {
   return std::string(info.param.device == DeviceType::kCpu ? "cpu_" : "cuda_") +
          name_of(info.param.dtype);

@@ -1,5 +1,6 @@
 // From a file to a parameter table.
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "core/base/check.h"
@@ -46,35 +47,68 @@ void check_names(const h5::File& file, const std::vector<SavedTensor>& tensors,
   throw Error(text);
 }
 
+bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
+}
+
+/// Parameters are the model's in f32, whatever the precision they were saved with.
+bool is_parameter(const SavedTensor& tensor) { return tensor.path.starts_with("parameters/"); }
+
 void check_shape(const h5::File& file, const SavedTensor& tensor, const std::string& path) {
   const h5::DatasetInfo info = file.info(path);
   const std::vector<int64_t> shape = tensor.slice_shape();
-  MOIETY_CHECK(info.shape == shape && info.dtype == tensor.dtype,
+  const bool type_fits =
+      info.dtype == tensor.dtype || (is_parameter(tensor) && info.dtype && is_float(*info.dtype));
+  MOIETY_CHECK(info.shape == shape && type_fits,
                "{}: /{}: the file has {} {}, the model expects {} {}", file.path().string(), path,
                info.type, shape_text(info.shape), name_of(tensor.dtype), shape_text(shape));
 }
 
-void load_tensor(const h5::File& file, const SavedTensor& tensor, ParameterTable& table) {
-  const int64_t elements = tensor.slice_elements();
-  const auto slice_bytes = static_cast<size_t>(elements * size_of(tensor.dtype));
-  // A parameter is also converted to what the model reads; everything else goes up as it is.
-  const bool whole = !tensor.entry->buffer && tensor.path.starts_with("parameters/");
-  std::vector<float> values(whole ? static_cast<size_t>(elements * tensor.slices()) : 0);
-  const Buffer staging = whole ? Buffer() : Buffer::pinned(std::max<size_t>(slice_bytes, 1));
+/// The bytes of a data set, checked against its CRC-32.
+std::vector<uint8_t> read_checked(const h5::File& file, const std::string& path, DType dtype,
+                                  int64_t elements) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(elements * size_of(dtype)));
+  file.read(path, dtype, bytes.data(), elements);
+  MOIETY_CHECK(
+      crc32(bytes.data(), bytes.size()) == static_cast<uint32_t>(file.integer(path, "crc32")),
+      "{}: /{}: the data differs from what was written (CRC-32): the file is corrupt",
+      file.path().string(), path);
+  return bytes;
+}
+
+void append_widened(const std::vector<uint8_t>& bytes, DType dtype, std::vector<float>& out) {
+  const auto widen = [&](auto x) {
+    for (size_t i = 0; i < bytes.size(); i += sizeof x) {
+      std::memcpy(&x, &bytes[i], sizeof x);
+      out.push_back(static_cast<float>(x));
+    }
+  };
+  if (dtype == DType::kF32) return widen(float{});
+  if (dtype == DType::kBF16) return widen(BFloat16{});
+  widen(Float16{});
+}
+
+void load_parameter(const h5::File& file, const SavedTensor& tensor, ParameterTable& table) {
+  std::vector<float> values;
+  values.reserve(static_cast<size_t>(tensor.slice_elements() * tensor.slices()));
   for (int64_t slice = 0; slice < tensor.slices(); ++slice) {
     const std::string path = tensor.slice_path(slice);
-    const size_t offset = static_cast<size_t>(slice) * slice_bytes;
-    void* host = whole ? reinterpret_cast<uint8_t*>(values.data()) + offset : staging.data();
-    file.read(path, tensor.dtype, host, elements);
-    const uint32_t crc = crc32(host, slice_bytes);
-    MOIETY_CHECK(crc == static_cast<uint32_t>(file.integer(path, "crc32")),
-                 "{}: /{}: the data differs from what was written (CRC-32): the file is corrupt",
-                 file.path().string(), path);
-    if (whole) continue;
-    table.context().copy(static_cast<uint8_t*>(tensor.memory.ptr) + offset, host, slice_bytes);
+    const DType dtype = *file.info(path).dtype;
+    append_widened(read_checked(file, path, dtype, tensor.slice_elements()), dtype, values);
+  }
+  table.write(*tensor.entry, values);
+}
+
+/// Buffers and optimizer state go up as they are.
+void load_bytes(const h5::File& file, const SavedTensor& tensor, const ParameterTable& table) {
+  const auto bytes = static_cast<size_t>(tensor.slice_elements() * size_of(tensor.dtype));
+  for (int64_t slice = 0; slice < tensor.slices(); ++slice) {
+    const std::vector<uint8_t> data =
+        read_checked(file, tensor.slice_path(slice), tensor.dtype, tensor.slice_elements());
+    auto* to = static_cast<uint8_t*>(tensor.memory.ptr) + static_cast<size_t>(slice) * bytes;
+    table.context().copy(to, data.data(), bytes);
     table.context().synchronize();
   }
-  if (whole) table.write(*tensor.entry, values);
 }
 
 CheckpointInfo load(const std::filesystem::path& path, ParameterTable& table, bool state) {
@@ -88,7 +122,13 @@ CheckpointInfo load(const std::filesystem::path& path, ParameterTable& table, bo
   for (const SavedTensor& tensor : tensors) {
     for (int64_t i = 0; i < tensor.slices(); ++i) check_shape(file, tensor, tensor.slice_path(i));
   }
-  for (const SavedTensor& tensor : tensors) load_tensor(file, tensor, table);
+  for (const SavedTensor& tensor : tensors) {
+    if (is_parameter(tensor)) {
+      load_parameter(file, tensor, table);
+    } else {
+      load_bytes(file, tensor, table);
+    }
+  }
   return read_info(file);
 }
 

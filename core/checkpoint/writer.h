@@ -12,7 +12,7 @@ namespace moiety {
 
 /// Everything goes to "<file>.tmp"; finish() gives it its name. Without finish() the temporary file
 /// is removed.
-class CheckpointWriter {
+class MOIETY_API CheckpointWriter {
  public:
   CheckpointWriter(std::filesystem::path file, const CheckpointInfo& info);
   ~CheckpointWriter();

@@ -22,7 +22,8 @@ struct MicroBatch {
 };
 
 /// Sums over a train batch, on the device, += by every micro-batch. Zeroed by the loop. Lm = number
-/// of MoE layers, Emax = most experts of a layer.
+/// of MoE layers, Emax = most experts of a layer. Raw losses are sums over the micro-batches:
+/// divide by their number for the mean that the gradient belongs to. An empty view is left out.
 struct StepSums {
   TensorView loss;         // f32 [1]: objective, already divided by the denominator
   TensorView metrics;      // f32 [M] of the objective
@@ -57,11 +58,15 @@ class MOIETY_API Model {
   virtual void end_step(Exec&, const StepSums&) = 0;
   /// Forward FLOPs of a token that routing does not change, attention counted causally.
   virtual double flops_per_token() const = 0;
+  /// Forward FLOPs of one choice of an expert, of the Lm layers.
+  virtual std::vector<double> flops_per_choice() const = 0;
 };
 
 class PluginRegistry;
 
-/// The decoder of `config.model` and `config.moe`. Components come from the registry.
+/// The decoder of `config.model` and `config.moe`. Components come from the registry. All
+/// parameters are declared, frozen (model.freeze), allocated with gradients and initialised
+/// (run.seed); what is left are the optimizer's slices and, for a resumed run, the checkpoint.
 MOIETY_API std::unique_ptr<Model> make_model(const RunConfig& config, PluginRegistry& plugins,
                                              DeviceContext& context);
 

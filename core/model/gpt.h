@@ -1,0 +1,56 @@
+// The decoder: embeddings, layers, head.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/model/decoder_layer.h"
+#include "core/model/head.h"
+#include "core/model/model.h"
+#include "core/model/moe_parts.h"
+#include "core/model/token_embedding.h"
+
+namespace moiety {
+
+class MOIETY_API Gpt final : public Model {
+ public:
+  /// Declares, freezes (model.freeze), allocates and initialises all parameters on `context`.
+  /// Throws ConfigError for a configuration that fits no decoder.
+  Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& context);
+
+  ParameterTable& parameters() override { return table_; }
+  int64_t moe_layers() const override { return static_cast<int64_t>(moe_.size()); }
+  int64_t most_experts() const override;
+  std::vector<int64_t> moe_layer_numbers() const override;
+  std::vector<int64_t> experts_of_layers() const override;
+  void forward_backward(Exec& exec, const MicroBatch& batch, const Objective& objective,
+                        int64_t micro_batches, const StepSums& sums) override;
+  void evaluate(Exec& exec, const MicroBatch& batch, const Objective& objective,
+                const StepSums& sums) override;
+  void logits(Exec& exec, ConstTensorView tokens, TensorView logits) override;
+  void end_step(Exec& exec, const StepSums& sums) override;
+  double flops_per_token() const override;
+  std::vector<double> flops_per_choice() const override;
+
+ private:
+  struct Pass;  // one micro-batch in flight
+  void add_layers(const MoeFactory& factory);
+  void check_balance_scope() const;
+  /// The residual stream after the last layer. Training keeps every layer's call in `pass`.
+  TensorView decode(Exec& exec, Pass& pass, const StepSums& sums);
+  TensorView decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, TensorView x);
+  TensorView decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x);
+  MoeSums layer_sums(const StepSums& sums, int64_t layer) const;
+
+  ModelConfig config_;
+  MoeConfig moe_config_;
+  ParameterTable table_;
+  Arena memory_;  // of the micro-batch in flight
+  TokenEmbedding embedding_;
+  std::vector<std::unique_ptr<DecoderLayer>> layers_;
+  std::vector<int64_t> moe_;  // numbers of the MoE layers
+  std::vector<int64_t> row_;  // layer -> row of the statistics, or -1
+  std::unique_ptr<Head> head_;
+};
+
+}  // namespace moiety

@@ -1,0 +1,25 @@
+// What every call of a layer sets: its number for the noise, and a level of scratch memory.
+#pragma once
+
+#include "core/device/exec_impl.h"
+
+namespace moiety {
+
+/// The layer whose noise is drawn while this lives. Scratch made meanwhile is given back.
+class LayerScope {
+ public:
+  LayerScope(const Exec& exec, int64_t layer)
+      : impl_(exec.impl()), before_(impl_.layer), scratch_(*impl_.scratch) {
+    impl_.layer = layer;
+  }
+  ~LayerScope() { impl_.layer = before_; }
+  LayerScope(const LayerScope&) = delete;
+  LayerScope& operator=(const LayerScope&) = delete;
+
+ private:
+  Exec::Impl& impl_;
+  int64_t before_;
+  ArenaScope scratch_;
+};
+
+}  // namespace moiety

@@ -1,0 +1,57 @@
+// Linear layers.
+#include "core/model/linear.h"
+
+#include "core/ops/elementwise.h"
+#include "core/ops/gemm.h"
+
+namespace moiety {
+
+void weight_grad(Exec& exec, ConstTensorView x, ConstTensorView dy, const Parameter& weight) {
+  if (weight.grad_mode() == GradMode::kNone) return;
+  ops::gemm(exec, x, dy, weight.grad(),
+            {.transpose_a = true, .accumulate = weight.grad_mode() == GradMode::kAccumulate});
+}
+
+namespace {
+
+Parameter add_weight(ParameterTable& table, const std::string& name, const Linear::Form& form,
+                     int64_t layer) {
+  ParamSpec spec;
+  spec.shape = {form.in, form.out};
+  spec.fan_in = form.in;
+  spec.residual_output = form.residual_output;
+  spec.tensor_parallel_axis = form.tensor_parallel_axis;
+  return Parameter(table.add(name + ".weight", spec, layer));
+}
+
+Parameter add_bias(ParameterTable& table, const std::string& name, const Linear::Form& form,
+                   int64_t layer) {
+  if (!form.bias) return Parameter(nullptr);
+  ParamSpec spec;
+  spec.shape = {form.out};
+  spec.init = Init::kZeros;
+  spec.decay = false;
+  spec.keep_f32 = true;
+  spec.tensor_parallel_axis = form.tensor_parallel_axis == 1 ? 0 : -1;
+  return Parameter(table.add(name + ".bias", spec, layer));
+}
+
+}  // namespace
+
+Linear::Linear(ParameterTable& table, const std::string& name, const Form& form, int64_t layer)
+    : weight_(add_weight(table, name, form, layer)),
+      bias_(add_bias(table, name, form, layer)),
+      has_bias_(form.bias) {}
+
+void Linear::forward(Exec& exec, ConstTensorView x, TensorView y) const {
+  ops::gemm(exec, x, weight_.value(), y);
+  if (has_bias_) ops::add_bias(exec, bias_.value(), y);
+}
+
+void Linear::backward(Exec& exec, ConstTensorView x, ConstTensorView dy, TensorView dx) const {
+  if (has_bias_) ops::bias_grad(exec, dy, bias_);
+  weight_grad(exec, x, dy, weight_);
+  if (dx) ops::gemm(exec, dy, weight_.value(), dx, {.transpose_b = true});
+}
+
+}  // namespace moiety

@@ -1,0 +1,97 @@
+// A layer's backward: exactly the forward, reversed.
+#include "core/device/phase_timer.h"
+#include "core/model/layer_scope.h"
+#include "core/model/moe_layer.h"
+#include "core/ops/scalars.h"
+#include "core/plugin/gate.h"
+
+namespace moiety {
+
+void MoeLayer::gate_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall& call,
+                             ConstTensorView dweight, ConstTensorView dscores,
+                             const GatingGrad& out) const {
+  RoutingGrad in;
+  const TensorView dplan =
+      exec.scratch(DType::kF32, {call.plan.index.dim(0), call.plan.index.dim(1)});
+  ops::plan_weight_grad(exec, call.slots, dweight, dplan);
+  in.weight = dplan;
+  in.scores = dscores;
+  if (call.plan.aux_loss) {
+    const TensorView daux = exec.scratch(DType::kF32, {call.plan.aux_loss.dim(0)});
+    ops::fill_scaled(exec, weights.gate, daux);
+    in.aux_loss = daux;
+  }
+  in_plugin(gate_name_, "backward", dims_.layer, [&] {
+    gate_->backward(exec, call.gating, Params(gate_params_), call.plan, Saved(&call.gate), in, out);
+  });
+}
+
+void MoeLayer::router_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall& call,
+                               ConstTensorView dweight, TensorView dlogits,
+                               TensorView dgate_x) const {
+  const PhaseScope phase(exec, "gate backward");
+  const int64_t T = call.input.x.dim(0), E = dims_.experts;
+  const ConstTensorView mask = call.gating.token_mask;
+  const bool balance = weights.balance != 0;
+  TensorView dprobs;
+  if (balance || call.plan.scores) {
+    dprobs = exec.scratch(DType::kF32, {T, E});
+    ops::pooled_balance_grad(exec, call.pool, weights.balance, mask, dprobs);
+  }
+  const GatingGrad out{dlogits, dgate_x};
+  gate_gradient(exec, weights, call, dweight, call.plan.scores ? dprobs : TensorView{}, out);
+  if (balance && !call.plan.scores) {  // through the router's own probabilities
+    const TensorView p = exec.scratch(DType::kF32, {T, E});
+    ops::softmax_rows(exec, call.gating.logits, p);
+    ops::softmax_rows_backward(exec, p, dprobs, dprobs);
+    ops::add(exec, dlogits, dprobs, dlogits);
+  }
+  if (weights.z != 0) ops::z_loss_backward(exec, call.gating.logits, mask, weights.z, dlogits);
+}
+
+void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call,
+                        ConstTensorView dout, TensorView dx) const {
+  const LayerScope scope(exec, dims_.layer);
+  const ConstTensorView x = call.input.x;
+  const int64_t T = x.dim(0), D = dims_.model, N = call.plan.index.numel();
+  const TensorView dx32 = exec.scratch(DType::kF32, {T, D});
+  TensorView ddense;
+  ConstTensorView drouted = dout;
+  if (dense_ != nullptr) {
+    ops::fill(exec, dx32, 0);
+    ddense = exec.scratch(x.dtype, {T, D});
+    drouted = dense_->backward(exec, *call.input.all, x, call.dense, dout, ddense, dx32);
+  }
+  const TensorView dslot = exec.scratch(x.dtype, {N, D}), dweight = exec.scratch(DType::kF32, {N});
+  {
+    const PhaseScope phase(exec, "experts backward");
+    const ArenaScope scratch(*exec.impl().scratch);
+    in_plugin(expert_name_, "backward", dims_.layer, [&] {
+      expert_->backward(exec, call.batch, Params(expert_params_), Saved(&call.expert), drouted,
+                        dslot, dweight);
+    });
+  }
+  const TensorView dlogits = exec.scratch(DType::kF32, {T, dims_.experts});
+  TensorView dgate_x;
+  if (call.shape.reads_x) dgate_x = exec.scratch(x.dtype, {T, D});
+  router_gradient(exec, weights, call, dweight, dlogits, dgate_x);
+
+  ops::combine_backward(exec, call.plan, call.shape.layout, call.slots, dslot,
+                        /*accumulate=*/false, dx);
+  if (dense_ != nullptr) {
+    ops::add(exec, dx, ddense, dx);
+    ops::accumulate(exec, dx32, dx);
+  }
+  if (dgate_x) ops::add(exec, dx, dgate_x, dx);
+  router_.backward(exec, router_.input(exec, x, call.input.training), dlogits, call.input.training,
+                   dx32);
+  ops::accumulate(exec, dx32, dx);
+}
+
+void MoeLayer::end_step(Exec& exec, ConstTensorView load) const {
+  const LayerScope scope(exec, dims_.layer);
+  in_plugin(gate_name_, "end_step", dims_.layer,
+            [&] { gate_->end_step(exec, Params(gate_params_), load); });
+}
+
+}  // namespace moiety

@@ -1,0 +1,147 @@
+// A layer's parts, and its forward.
+#include "core/model/moe_layer.h"
+
+#include "core/base/check.h"
+#include "core/device/phase_timer.h"
+#include "core/model/layer_scope.h"
+#include "core/ops/scalars.h"
+#include "core/plugin/gate.h"
+
+namespace moiety {
+
+/// Facet of gates whose definition has noise on the router's input.
+static double jitter_of(const GatingPolicy& gate) {
+  const auto* eps = static_cast<const double*>(gate.facet("router_input_jitter"));
+  return eps == nullptr ? 0 : *eps;
+}
+
+MoeLayer::MoeLayer(ParameterTable& table, const std::string& prefix, const ModelDims& dims,
+                   MoeParts parts)
+    : dims_(dims),
+      gate_(std::move(parts.gate)),
+      expert_(std::move(parts.expert)),
+      gate_name_(describe(gate_)),
+      expert_name_(describe(expert_)),
+      router_(table, prefix + ".router", dims, jitter_of(*gate_)),
+      gate_params_(table.declare(prefix + ".gate", *gate_, /*expert=*/false, dims.layer)),
+      expert_params_(table.declare(prefix + ".experts", *expert_, /*expert=*/true, dims.layer)) {
+  if (parts.shape.dense == DenseBranch::kNone) return;
+  MOIETY_CHECK(parts.dense != nullptr, "{}: the layer shape asks for a dense branch; none was made",
+               prefix);
+  dense_ = std::make_unique<DenseMix>(table, prefix, parts.shape, dims, std::move(parts.dense));
+}
+
+ops::BalancePool make_pool(Exec& exec, Arena& memory, int64_t experts) {
+  const TensorView all = memory.make(DType::kF32, {2 * experts + 1});
+  ops::fill(exec, all, 0);
+  return {all.slice(0, 0, experts), all.slice(0, experts, experts), all.slice(0, 2 * experts, 1)};
+}
+
+static RoutingPlan make_plan(Arena& memory, const PlanShape& shape, int64_t tokens,
+                             int64_t experts) {
+  const bool by_token = shape.layout == PlanLayout::kTokenMajor;
+  const int64_t rows = by_token ? tokens : experts;
+  RoutingPlan plan;
+  plan.capacity = by_token ? shape.capacity : shape.slots;
+  plan.index = memory.make(DType::kI32, {rows, shape.slots});
+  plan.weight = memory.make(DType::kF32, {rows, shape.slots});
+  if (shape.writes_position) plan.position = memory.make(DType::kI32, {rows, shape.slots});
+  if (shape.writes_scores) plan.scores = memory.make(DType::kF32, {tokens, experts});
+  if (shape.aux_losses > 0) plan.aux_loss = memory.make(DType::kF32, {shape.aux_losses});
+  if (shape.metrics > 0) plan.metrics = memory.make(DType::kF32, {shape.metrics});
+  return plan;
+}
+
+void MoeLayer::plan(Exec& exec, MoeCall& call) const {
+  const PhaseScope phase(exec, "gate");
+  const int64_t T = call.input.x.dim(0), E = dims_.experts;
+  const TensorView logits = call.memory->make(DType::kF32, {T, E});
+  router_.forward(exec, router_.input(exec, call.input.x, call.input.training), logits);
+  call.gating.logits = logits;
+  call.gating.token_mask = call.input.token_mask;
+  call.gating.batch = call.input.batch;
+  call.gating.training = call.input.training;
+  call.shape = in_plugin(gate_name_, "plan_shape", dims_.layer,
+                         [&] { return gate_->plan_shape(T, E, call.input.training); });
+  MOIETY_CHECK(call.shape.slots >= 1,
+               "{} (layer {}): plan_shape says {} slots, at least 1 expected", gate_name_,
+               dims_.layer, call.shape.slots);
+  if (call.shape.reads_x) call.gating.x = call.input.x;
+  call.plan = make_plan(*call.memory, call.shape, T, E);
+  Saved saved(&call.gate);
+  in_plugin(gate_name_, "forward", dims_.layer,
+            [&] { gate_->forward(exec, call.gating, Params(gate_params_), call.plan, saved); });
+}
+
+void MoeLayer::dispatch(Exec& exec, MoeCall& call) const {
+  const PhaseScope phase(exec, "permute");
+  const int64_t N = call.plan.index.numel(), E = dims_.experts;
+  Arena& memory = *call.memory;
+  ops::Permutation& slots = call.slots;
+  slots.start = memory.make(DType::kI32, {E});
+  slots.count = memory.make(DType::kI32, {E});
+  slots.row = memory.make(DType::kI32, {N});
+  slots.weight = memory.make(DType::kF32, {N});
+  slots.slot = memory.make(DType::kI32, {call.plan.index.dim(0), call.plan.index.dim(1)});
+  ops::permute(exec, call.plan, call.shape.layout, E, slots);
+  call.batch.start = slots.start, call.batch.count = slots.count;
+  call.batch.x = call.input.x, call.batch.row = slots.row, call.batch.weight = slots.weight;
+}
+
+void MoeLayer::add_losses(Exec& exec, const MoeSums& sums, MoeCall& call) const {
+  const PhaseScope phase(exec, "routing statistics");
+  const int64_t E = dims_.experts;
+  const TensorView all = exec.scratch(DType::kF32, {3 * E + 2});
+  ops::fill(exec, all, 0);
+  const ops::RoutingSums layer{all.slice(0, 0, E), all.slice(0, E, E), all.slice(0, 2 * E, E),
+                               all.slice(0, 3 * E, 1), all.slice(0, 3 * E + 1, 1)};
+  ops::routing_statistics(exec, call.plan, call.shape.layout, call.gating.logits,
+                          call.gating.token_mask, layer);
+  if (sums.routing.chosen) ops::add_routing_sums(exec, layer, sums.routing);
+  TensorView mean_score;
+  if (call.plan.scores) {
+    mean_score = exec.scratch(DType::kF32, {E});
+    ops::column_mean(exec, call.plan.scores, call.gating.token_mask, mean_score);
+  }
+  call.pool = call.shared_pool != nullptr ? *call.shared_pool : make_pool(exec, *call.memory, E);
+  ops::add_to_pool(exec, layer, mean_score, call.pool);
+  if (call.shared_pool == nullptr && sums.balance) {
+    ops::pooled_balance_loss(exec, call.pool, sums.balance);
+  }
+  if (sums.z) ops::z_loss(exec, call.gating.logits, call.gating.token_mask, sums.z);
+  if (sums.aux && call.plan.aux_loss) ops::add_sum(exec, call.plan.aux_loss, sums.aux);
+}
+
+void MoeLayer::forward(Exec& exec, const MoeInput& input, const MoeSums& sums, MoeCall& call,
+                       TensorView out) const {
+  const LayerScope scope(exec, dims_.layer);
+  call.input = input;
+  plan(exec, call);
+  dispatch(exec, call);
+  add_losses(exec, sums, call);
+  const int64_t N = call.plan.index.numel(), D = dims_.model;
+  const TensorView y = exec.scratch(input.x.dtype, {N, D});
+  Saved saved(&call.expert);
+  {
+    const PhaseScope phase(exec, "experts");
+    const ArenaScope scratch(*exec.impl().scratch);
+    in_plugin(expert_name_, "forward", dims_.layer,
+              [&] { expert_->forward(exec, call.batch, Params(expert_params_), y, saved); });
+  }
+  if (dense_ == nullptr) {
+    ops::combine(exec, call.plan, call.shape.layout, call.slots, y, out);
+    return;
+  }
+  const TensorView routed = call.memory->make(out.dtype, {out.dim(0), D});
+  ops::combine(exec, call.plan, call.shape.layout, call.slots, y, routed);
+  dense_->forward(exec, *call.memory, *input.all, input.x, routed, call.dense, out);
+}
+
+double MoeLayer::flops_per_token() const {
+  const double router = 2.0 * static_cast<double>(dims_.model * dims_.experts);
+  return router + (dense_ != nullptr ? dense_->flops_per_token() : 0);
+}
+
+double MoeLayer::flops_per_choice() const { return expert_->flops_per_token(); }
+
+}  // namespace moiety

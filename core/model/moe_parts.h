@@ -1,0 +1,34 @@
+// How the components of a MoE layer are made: the expert type says the layer's shape on a probe
+// instance, then gate, experts and dense branch are made with the sizes that it decided.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/config/run_config.h"
+#include "core/model/moe_layer.h"
+
+namespace moiety {
+
+class PluginRegistry;
+
+/// Makes components for given sizes.
+struct MoeFactory {
+  std::function<std::shared_ptr<GatingPolicy>(const ModelDims&)> gate;
+  std::function<std::shared_ptr<ExpertType>(const ModelDims&)> expert;
+};
+
+/// The gate and the expert type of `config`, from plugins.
+MoeFactory plugin_factory(const MoeConfig& config, PluginRegistry& plugins);
+
+struct MoeDesign {
+  ModelDims dims;
+  MoeParts parts;
+};
+
+/// `dims` has the sizes of the model and the layer's number; experts and width come from the
+/// configuration and the expert type. Throws Error when a shape is impossible.
+MOIETY_API MoeDesign design_moe_layer(const MoeFactory& factory, const MoeConfig& config,
+                                      const ModelDims& dims, int64_t experts);
+
+}  // namespace moiety

@@ -1,0 +1,50 @@
+// Router products and the noise on their input.
+#include "core/model/router.h"
+
+#include <moiety/ops.h>
+
+#include "core/model/linear.h"
+#include "core/ops/branch.h"
+#include "core/ops/gemm.h"
+
+namespace moiety {
+
+ConstTensorView in_f32(Exec& exec, ConstTensorView x) {
+  if (x.dtype == DType::kF32) return x;
+  const TensorView x32 = exec.scratch(DType::kF32, {x.dim(0), x.dim(1)});
+  ops::copy(exec, x, x32);
+  return x32;
+}
+
+static Parameter add_router(ParameterTable& table, const std::string& prefix,
+                            const ModelDims& dims) {
+  ParamSpec spec;
+  spec.shape = {dims.model, dims.experts};
+  spec.fan_in = dims.model;
+  spec.keep_f32 = true;
+  return Parameter(table.add(prefix + ".weight", spec, dims.layer));
+}
+
+Router::Router(ParameterTable& table, const std::string& prefix, const ModelDims& dims,
+               double jitter)
+    : weight_(add_router(table, prefix, dims)), jitter_(jitter) {}
+
+ConstTensorView Router::input(Exec& exec, ConstTensorView x, bool training) const {
+  if (jitter_ == 0 || !training) return in_f32(exec, x);
+  const TensorView noisy = exec.scratch(DType::kF32, {x.dim(0), x.dim(1)});
+  ops::jitter(exec, jitter_, x, noisy);
+  return noisy;
+}
+
+void Router::forward(Exec& exec, ConstTensorView input, TensorView logits) const {
+  ops::gemm(exec, input, weight_.value(), logits);
+}
+
+void Router::backward(Exec& exec, ConstTensorView input, ConstTensorView dlogits, bool training,
+                      TensorView dx) const {
+  weight_grad(exec, input, dlogits, weight_);
+  ops::gemm(exec, dlogits, weight_.value(), dx, {.transpose_b = true});
+  if (jitter_ != 0 && training) ops::jitter(exec, jitter_, dx, dx);
+}
+
+}  // namespace moiety

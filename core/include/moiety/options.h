@@ -61,10 +61,10 @@ class Schema {
       return *this;
     }
     /// Makes the option required; `value` is one that works, for the conformance kit.
-    Ref example(Value value) {
+    Ref example(const Value& value) {
       if (specs_ != nullptr) {
         specs_->back().required = true;
-        specs_->back().fallback = std::move(value);
+        specs_->back().fallback = value;
       }
       return *this;
     }

@@ -5,6 +5,8 @@
 
 #include <moiety/error.h>
 
+#include <fmt/format.h>
+
 #include "core/base/strings.h"
 #include "core/config/compose.h"
 #include "core/config/keys.h"
@@ -60,7 +62,7 @@ void rename_aliases(std::vector<Step>& steps) {
 std::string path_text(const std::vector<Step>& steps, size_t count) {
   std::string text;
   for (size_t i = 0; i < count; ++i) {
-    if (steps[i].is_index) text += "[" + std::to_string(steps[i].index) + "]";
+    if (steps[i].is_index) text += fmt::format("[{}]", steps[i].index);
     if (!steps[i].is_index) text = child_path(text, steps[i].key);
   }
   return text;

@@ -41,17 +41,19 @@ DeepSpeed's names have DeepSpeed's meaning and defaults, so that a `ds_config.js
 
 )";
 
-/// A cell of a Markdown table.
-std::string cell(std::string text) {
-  size_t at = 0;
-  while ((at = text.find('|', at)) != std::string::npos) text.insert(at, "\\"), at += 2;
-  return text;
-}
-
+/// A row of a Markdown table.
 std::string row(const std::vector<std::string>& cells) {
   std::string out = "|";
-  for (const std::string& text : cells) out += " " + cell(text) + " |";
-  return out + "\n";
+  for (const std::string& cell : cells) {
+    out += ' ';
+    for (const char c : cell) {
+      if (c == '|') out += '\\';
+      out += c;
+    }
+    out.append(" |");
+  }
+  out += '\n';
+  return out;
 }
 
 std::string table_head() {

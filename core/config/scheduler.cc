@@ -26,10 +26,11 @@ struct Options {
 using Describe = Schema<Options>;
 
 void describe_total(Describe& s) {
+  const Value example = int64_t{1000};
   s.field("total_num_steps", &Options::total_num_steps,
           "step at which the rate is at its end (default: run.steps)")
       .range(1, kMaxSteps)
-      .example(int64_t{1000});
+      .example(example);
 }
 
 void describe_warmup(Describe& s) {

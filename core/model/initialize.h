@@ -17,10 +17,11 @@ struct InitialValues {
   int64_t period = 0;  // > 0: element i draws as element i % period (identical experts)
 };
 
-uint64_t initial_key(uint64_t seed, std::string_view name);
+MOIETY_API uint64_t initial_key(uint64_t seed, std::string_view name);
 /// What the spec asks for; `init_std` and `layers` as in params.h.
-InitialValues initial_values(const ParamSpec& spec, uint64_t key, double init_std, int64_t layers);
+MOIETY_API InitialValues initial_values(const ParamSpec& spec, uint64_t key, double init_std,
+                                        int64_t layers);
 /// Elements [begin, begin + out.size()) of the tensor.
-void draw(const InitialValues& values, int64_t begin, std::span<float> out);
+MOIETY_API void draw(const InitialValues& values, int64_t begin, std::span<float> out);
 
 }  // namespace moiety

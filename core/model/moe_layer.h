@@ -63,7 +63,7 @@ struct MoeCall {
 };
 
 /// A zeroed pool of `experts` in `memory`.
-ops::BalancePool make_pool(Exec& exec, Arena& memory, int64_t experts);
+MOIETY_API ops::BalancePool make_pool(Exec& exec, Arena& memory, int64_t experts);
 
 class MOIETY_API MoeLayer {
  public:

@@ -19,7 +19,7 @@ struct MoeFactory {
 };
 
 /// The gate and the expert type of `config`, from plugins.
-MoeFactory plugin_factory(const MoeConfig& config, PluginRegistry& plugins);
+MOIETY_API MoeFactory plugin_factory(const MoeConfig& config, PluginRegistry& plugins);
 
 struct MoeDesign {
   ModelDims dims;

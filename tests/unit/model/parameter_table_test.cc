@@ -137,8 +137,9 @@ TEST_P(ParameterTableTest, SlicesSayWhatDecays) {
   for (const ParamSlice& slice : table_.slices(OneMoment())) {
     const bool matrix = slice.info.name == "layers.0.moe.experts.w";
     const bool bias = slice.info.name == "layers.0.moe.experts.b";
-    if (matrix) EXPECT_EQ(slice.info.decay_scale, 1.f);
-    if (bias) EXPECT_EQ(slice.info.decay_scale, 0.f);
+    if (matrix || bias) {
+      EXPECT_EQ(slice.info.decay_scale, matrix ? 1.f : 0.f);
+    }
     EXPECT_EQ(slice.info.first_expert, matrix || bias ? 0 : -1);
     EXPECT_TRUE(slice.grad);
   }

@@ -46,8 +46,10 @@ struct PluginRegistry::Impl {
   std::set<fs::path> files;
 
   void add(const fs::path& file) {
-    if (!files.insert(fs::absolute(file).lexically_normal()).second) return;
+    const fs::path full = fs::absolute(file).lexically_normal();
+    if (files.count(full) != 0) return;
     const auto library = load_library(file);
+    files.insert(full);
     for (const LoadedComponent& component : library->components) {
       const auto key = std::pair(component.info.kind, component.info.name);
       const auto [it, fresh] = entries.try_emplace(key, Entry{library, &component});
@@ -55,6 +57,15 @@ struct PluginRegistry::Impl {
       log::warning(fmt::format("{} '{}' of {} is used, that of {} is not", kind_name(key.first),
                                key.second, it->second.library->file.string(), file.string()));
     }
+  }
+
+  std::string contents(const fs::path& file) const {
+    std::vector<std::string> all;
+    for (const auto& [key, entry] : entries) {
+      if (entry.library->file != file) continue;
+      all.push_back(fmt::format("{} '{}'", kind_name(key.first), key.second));
+    }
+    return all.empty() ? "nothing that others do not have" : join(all, ", ");
   }
 
   Entry* lookup(ComponentKind kind, std::string_view name) {
@@ -68,8 +79,8 @@ struct PluginRegistry::Impl {
     }
     add(found[0]);
     if (const auto it = entries.find(key); it != entries.end()) return &it->second;
-    throw PluginError(fmt::format("{} has no {} '{}'; its components must match its name",
-                                  found[0].string(), kind_name(kind), name));
+    throw PluginError(fmt::format("{} has no {} '{}'; it has: {}", found[0].string(),
+                                  kind_name(kind), name, contents(found[0])));
   }
 };
 

@@ -88,8 +88,10 @@ class PluginBuilder {
       return nullptr;
     };
     d.destroy = [](Component* c) noexcept { delete c; };
-    sink_(context_, &d);
+    add(d);
   }
+  /// A descriptor made by hand; it may be longer or shorter than the core's.
+  void add(const ComponentDescriptor& descriptor) { sink_(context_, &descriptor); }
 
  private:
   template <class C>

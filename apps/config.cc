@@ -1,4 +1,4 @@
-// moiety config check|print|schema|reference
+// moiety config check | print | schema | reference
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>

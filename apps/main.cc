@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", MOIETY_VERSION);
   int code = apps::kOk;
+  apps::add_config(app, code);
   apps::add_plugins(app, code);
   try {
     app.parse(argc, argv);

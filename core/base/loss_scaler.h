@@ -16,13 +16,15 @@ struct LossScaler {
   int64_t window = 1000, hysteresis = 2;
   bool dynamic = false, consecutive_hysteresis = false;
   int32_t exhausted = 0;  // set when an overflow came at the minimum: the run cannot go on
+  bool raise_at_min = true;  // a setting: false = stay at the minimum and go on
 
-  /// After a batch. An overflow at the minimum sets `exhausted` and changes nothing else.
+  /// After a batch. An overflow at the minimum sets `exhausted` and changes nothing else, unless
+  /// raise_at_min is off.
   MOIETY_HD void update(bool overflow) {
     if (!dynamic) return;
     if (overflow) {
       if (hysteresis == 1 || hysteresis_left == 1) {
-        if (scale == min_scale) {
+        if (scale == min_scale && raise_at_min) {
           exhausted = 1;
           return;
         }

@@ -133,7 +133,7 @@ std::string mixtral_yaml(const Settings& config) {
       "  attention_dropout: {10}\n"
       "moe:\n  enabled: true\n  num_experts: {11}\n  expert_interval: 1\n  hidden: {4}\n"
       "  drop_tokens: false\n  k: {12}\n  gate:\n    type: topk\n  expert:\n    type: swiglu\n"
-      "  moe_loss_coeff: 0\n  balance_loss_coeff: {13}\n  balance_loss_scope: model\n",
+      "  moe_loss_coeff: 0\n  balance_loss_coeff: {13}\n  balance_scope: model\n",
       s.layers, s.hidden, s.heads, s.kv_heads, s.inner, s.vocab, length,
       config.number("rms_norm_eps", 1e-5), rope_theta(config),
       config.number("initializer_range", 0.02), config.number("attention_dropout", 0), s.experts,

@@ -84,6 +84,7 @@ void visit_scaler(Scaler& scaler, const Visit& visit) {
   visit("dynamic", scaler.dynamic);
   visit("consecutive_hysteresis", scaler.consecutive_hysteresis);
   visit("exhausted", scaler.exhausted);
+  visit("raise_at_min", scaler.raise_at_min);
 }
 
 template <class T>

@@ -1,0 +1,200 @@
+// optimizers.h5, lr_schedules.h5: the optimizer plugins, the clipping and the learning rates.
+#include <cmath>
+
+#include "core/base/check.h"
+#include "core/testing/parity_suite.h"
+#include "core/train/schedule.h"
+
+namespace moiety::testing {
+
+namespace {
+
+constexpr double kTolerance = 2e-6;  // ten steps in f32
+
+/// Parameters under an optimizer plugin, stepped as the trainer does.
+class Stepper {
+ public:
+  Stepper(Parity& parity, const ComponentChoice& choice, double lr, double clip,
+          const std::vector<std::vector<int64_t>>& shapes)
+      : bench_(parity.context) {
+    for (size_t i = 0; i < shapes.size(); ++i) {
+      ParamSpec spec;
+      spec.shape = shapes[i];
+      table_.add("p" + std::to_string(i), spec);
+    }
+    table_.allocate(parity.context, DType::kF32, /*gradients=*/true);
+    optimizer_ = parity.plugins.create<Optimizer>(choice.type, choice.options, ModelDims{});
+    slices_ = table_.slices(*optimizer_);
+    optimizer_->bind(bench_.exec(), slices_);
+    std::vector<TensorView> gradients;
+    for (const TableEntry& entry : table_.entries()) gradients.push_back(entry.parameter.grad);
+    gradients_.emplace(bench_.exec(), gradients);
+    norm_ = bench_.zeros({1});
+    ops::StepControl control;
+    control.schedule.base = lr;
+    control.clip = clip;
+    bench_.set_control(control);
+  }
+
+  void set(size_t i, const std::vector<float>& values) { table_.write(entry(i), values); }
+  std::vector<float> get(size_t i) { return bench_.floats(entry(i).parameter.value); }
+  void set_gradient(size_t i, const std::vector<float>& g) {
+    bench_.write(entry(i).parameter.grad, g);
+  }
+  void step() {
+    ops::begin_step(bench_.exec(), bench_.control());
+    ops::global_norm(bench_.exec(), *gradients_, norm_);
+    ops::finish_gradients(bench_.exec(), norm_, bench_.control());
+    optimizer_->step(bench_.exec());
+    ops::end_step(bench_.exec(), bench_.control());
+  }
+  double norm() { return static_cast<double>(bench_.floats(norm_)[0]); }
+
+ private:
+  TableEntry& entry(size_t i) { return table_.entries()[i]; }
+  ParityBench bench_;
+  ParameterTable table_;
+  std::shared_ptr<Optimizer> optimizer_;
+  std::vector<ParamSlice> slices_;
+  std::optional<ops::TensorList> gradients_;
+  TensorView norm_;
+};
+
+void compare_optimizer(Parity& parity, const h5::File& file, const std::string& group,
+                       const char* plugin) {
+  ComponentChoice choice =
+      choice_from(parity.plugins, ComponentKind::kOptimizer, plugin, file, group);
+  if (group == "adam_l2") {
+    for (auto& [name, value] : choice.options) {
+      if (name == "adam_w_mode") value = false;
+    }
+  }
+  const std::vector<int64_t> shape = file.info(group + "/params").shape;
+  const std::vector<float> params = file.floats(group + "/params"),
+                           grads = file.floats(group + "/grads");
+  const std::ptrdiff_t size = shape.at(1) * shape.at(2);
+  const auto part = [size](const std::vector<float>& all, int64_t i) {
+    return std::vector<float>(all.begin() + i * size, all.begin() + (i + 1) * size);
+  };
+  Stepper stepper(parity, choice, file.number(group, "lr"), 0, {{shape.at(1), shape.at(2)}});
+  stepper.set(0, part(params, 0));
+  double worst = 0;
+  for (int64_t i = 0; i + 1 < shape.at(0); ++i) {
+    stepper.set_gradient(0, part(grads, i));
+    stepper.step();
+    const double error = largest_error(stepper.get(0), part(params, i + 1));
+    worst = error <= worst ? worst : error;
+  }
+  parity.report.add(fmt::format("params, {} steps", shape.at(0) - 1), worst, kTolerance);
+}
+
+/// The limit that the reference clipped to, from what it made of the gradients.
+double clip_limit(const h5::File& file, const std::string& group, double norm) {
+  if (file.has_attribute(group, "max_norm")) return file.number(group, "max_norm");
+  double before = 0, after = 0;
+  for (const char* i : {"0", "1"}) {
+    const std::vector<double> g = file.numbers(group + "/g" + i),
+                              c = file.numbers(group + "/clipped" + i);
+    for (size_t n = 0; n < g.size(); ++n) before += g[n] * g[n], after += g[n] * c.at(n);
+  }
+  return after / before * (norm + 1e-6);
+}
+
+/// Descent with rate 1 from 0 leaves minus the clipped gradient.
+void compare_clipping(Parity& parity, const h5::File& file, const std::string& group) {
+  const double norm = file.numbers(group + "/norm").at(0);
+  OptionMap plain;
+  for (const OptionSpec& spec : parity.plugins.find(ComponentKind::kOptimizer, "sgd").schema) {
+    if (spec.name == "momentum" || spec.name == "weight_decay") plain.emplace_back(spec.name, 0.0);
+  }
+  const ComponentChoice sgd{
+      "sgd", complete_options(parity.plugins.find(ComponentKind::kOptimizer, "sgd"), plain)};
+  Stepper stepper(parity, sgd, 1, clip_limit(file, group, norm),
+                  {file.info(group + "/g0").shape, file.info(group + "/g1").shape});
+  for (size_t i = 0; i < 2; ++i) {
+    std::vector<float> g = file.floats(group + "/g" + std::to_string(i));
+    stepper.set_gradient(i, g);
+    std::fill(g.begin(), g.end(), 0.f);
+    stepper.set(i, g);
+  }
+  stepper.step();
+  parity.report.add("norm", number_error(stepper.norm(), norm), 1e-6);
+  for (size_t i = 0; i < 2; ++i) {
+    std::vector<float> clipped = stepper.get(i);
+    for (float& x : clipped) x = -x;
+    const std::string name = "clipped" + std::to_string(i);
+    parity.report.add(name, largest_error(clipped, file.floats(group + "/" + name)), 1e-6);
+  }
+}
+
+Schedule schedule_from(const h5::File& file, const std::string& group) {
+  RunConfig config;
+  config.base_lr = file.number(group, "base_lr");
+  config.scheduler_type = group.substr(0, group.find('_'));  // WarmupLR_log, WarmupLR_linear
+  for (const std::string& name : file.attributes(group)) {
+    const h5::Attribute value = file.attribute(group, name);
+    if (std::holds_alternative<std::string>(value)) {
+      config.scheduler_options.emplace_back(name, value_of(value, OptionType::kString));
+    } else if (name != "base_lr") {
+      const bool steps = name.ends_with("_num_steps");
+      config.scheduler_options.emplace_back(
+          name, value_of(value, steps ? OptionType::kInt : OptionType::kFloat));
+    }
+  }
+  return make_schedule(config);
+}
+
+}  // namespace
+
+void compare_optimizers(Parity& parity) {
+  const char* reference = "optimizers.h5";
+  const std::optional<h5::File> file = open_reference(parity, reference);
+  if (!file) return;
+  for (const std::string& group : file->children("")) {
+    const char* plugin = group == "adamw"     ? "adamw"
+                         : group == "adam_l2" ? "adam"
+                         : group == "sgd"     ? "sgd"
+                                              : nullptr;
+    if (plugin != nullptr) {
+      compare_case(parity, reference, group,
+                   [&] { compare_optimizer(parity, *file, group, plugin); });
+    } else if (group == "clip_grad_norm") {
+      compare_case(parity, reference, group, [&] { compare_clipping(parity, *file, group); });
+    } else {
+      parity.report.later(reference, group, "no such optimizer yet");
+    }
+  }
+}
+
+void compare_schedules(Parity& parity) {
+  const char* reference = "lr_schedules.h5";
+  const std::optional<h5::File> file = open_reference(parity, reference);
+  if (!file) return;
+  for (const std::string& group : file->children("")) {
+    if (!group.starts_with("Warmup")) {
+      parity.report.later(reference, group, "no such schedule yet");
+      continue;
+    }
+    compare_case(parity, reference, group, [&] {
+      ParityBench bench(parity.context);
+      ops::StepControl control;
+      control.schedule = schedule_from(*file, group);
+      bench.set_control(control);
+      const std::vector<double> expected = file->numbers(group + "/lr");
+      double worst = 0, worst_on_device = 0;  // both relative to the largest rate
+      const double top = *std::max_element(expected.begin(), expected.end());
+      for (size_t i = 0; i < expected.size(); ++i) {
+        const auto update = static_cast<int64_t>(i) + 1;
+        ops::begin_step(bench.exec(), bench.control());
+        const auto on_device = static_cast<double>(bench.read_control().step.lr);
+        ops::end_step(bench.exec(), bench.control());
+        worst = std::max(worst, std::abs(control.schedule.at(update) - expected[i]) / top);
+        worst_on_device = std::max(worst_on_device, std::abs(on_device - expected[i]) / top);
+      }
+      parity.report.add("lr", worst, 1e-12);
+      parity.report.add("lr of the step", worst_on_device, 1e-6);
+    });
+  }
+}
+
+}  // namespace moiety::testing

@@ -15,6 +15,8 @@ int main(int argc, char** argv) {
   int code = apps::kOk;
   apps::add_config(app, code);
   apps::add_plugins(app, code);
+  apps::add_ckpt(app, code);
+  apps::add_selftest(app, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

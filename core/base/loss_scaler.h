@@ -15,7 +15,7 @@ struct LossScaler {
   double min_scale = 1;
   int64_t window = 1000, hysteresis = 2;
   bool dynamic = false, consecutive_hysteresis = false;
-  int32_t exhausted = 0;  // set when an overflow came at the minimum: the run cannot go on
+  int32_t exhausted = 0;     // set when an overflow came at the minimum: the run cannot go on
   bool raise_at_min = true;  // a setting: false = stay at the minimum and go on
 
   /// After a batch. An overflow at the minimum sets `exhausted` and changes nothing else, unless

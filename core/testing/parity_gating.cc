@@ -1,4 +1,6 @@
 // gating.h5: DeepSpeed's three gates. losses.h5: the router's z-loss.
+#include <algorithm>
+
 #include "core/testing/parity_layer.h"
 
 namespace moiety::testing {
@@ -52,8 +54,8 @@ class GatingCase {
       report.add("capacity", differences({layer.shape().capacity}, {capacity()}), 0);
     }
     if (is_tie_order(counts)) return;
-    report.add("slot", differences(slots_of(bench, layer, tokens_, experts_),
-                                   file_.integers(at("slot"))),
+    report.add("slot",
+               differences(slots_of(bench, layer, tokens_, experts_), file_.integers(at("slot"))),
                0);
     report.add("combine_weight", largest_error(layer.out, file_.floats(at("combine_weight"))),
                kTolerance);
@@ -101,8 +103,7 @@ void compare_gating(Parity& parity) {
     }
     for (const std::string& name : file->children(gate)) {
       const std::string path = gate + "/" + name;
-      compare_case(parity, reference, path,
-                   [&] { GatingCase(parity, *file, gate, path).run(); });
+      compare_case(parity, reference, path, [&] { GatingCase(parity, *file, gate, path).run(); });
     }
   }
 }

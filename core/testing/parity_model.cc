@@ -149,12 +149,12 @@ class ModelCase {
 
  private:
   RunConfig make_config() {
-    const std::string yaml =
-        hf_config_yaml(folder_) + optimizer_yaml(expected_.text("", "adamw")) +
-        fmt::format("train_batch_size: {0}\ntrain_micro_batch_size_per_gpu: {0}\n"
-                    "gradient_clipping: 0\nrun:\n  steps: 1\n  deterministic: true\n"
-                    "data:\n  type: synthetic\n",
-                    shape_.at(0));
+    const std::string yaml = hf_config_yaml(folder_) + optimizer_yaml(expected_.text("", "adamw")) +
+                             fmt::format(
+                                 "train_batch_size: {0}\ntrain_micro_batch_size_per_gpu: {0}\n"
+                                 "gradient_clipping: 0\nrun:\n  steps: 1\n  deterministic: true\n"
+                                 "data:\n  type: synthetic\n",
+                                 shape_.at(0));
     return parse_config(yaml, folder_.filename().string() + ".yaml",
                         {{"model.sequence_length=" + std::to_string(positions())}, 1},
                         parity_.plugins);

@@ -19,8 +19,8 @@ void ParityReport::begin(const std::string& reference, const std::string& item) 
 
 void ParityReport::add(const std::string& quantity, double error, double tolerance) {
   const bool good = error <= tolerance;
-  rows_.push_back({reference_, item_, quantity, error, tolerance,
-                   good ? Status::kPass : Status::kFail, ""});
+  rows_.push_back(
+      {reference_, item_, quantity, error, tolerance, good ? Status::kPass : Status::kFail, ""});
   const auto found = cases_.find({reference_, item_});
   MOIETY_CHECK(found != cases_.end(), "parity: {} {} was compared but not listed", reference_,
                item_);
@@ -74,9 +74,9 @@ std::string ParityReport::table() const {
   }
   const auto compared = std::count_if(cases_.begin(), cases_.end(),
                                       [](const auto& entry) { return entry.second.compared; });
-  out += fmt::format(
-      "{} of {} listed cases compared; {} quantities pass, {} fail; {} groups later\n", compared,
-      cases_.size(), counts[0], counts[1], counts[2]);
+  out +=
+      fmt::format("{} of {} listed cases compared; {} quantities pass, {} fail; {} groups later\n",
+                  compared, cases_.size(), counts[0], counts[1], counts[2]);
   return out;
 }
 

@@ -65,8 +65,7 @@ double largest_error(const std::vector<float>& got, const std::vector<float>& ex
   if (got.size() != expected.size()) return kNaN;
   double largest = 0, scale = 1;
   for (size_t i = 0; i < got.size(); ++i) {
-    const double error =
-        std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[i]));
+    const double error = std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[i]));
     largest = error <= largest ? largest : error;  // a NaN stays
     scale = std::max(scale, std::abs(static_cast<double>(expected[i])));
   }

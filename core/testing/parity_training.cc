@@ -1,7 +1,9 @@
 // optimizers.h5, lr_schedules.h5: the optimizer plugins, the clipping and the learning rates.
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/model/parameter_table.h"
 #include "core/testing/parity_suite.h"
 #include "core/train/schedule.h"
 

@@ -11,9 +11,20 @@ namespace moiety::ops {
 
 namespace {
 
-typedef float V4 __attribute__((vector_size(16), aligned(4), may_alias));
-typedef float V8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float V16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float V4 __attribute__((vector_size(16)));
+typedef float V8 __attribute__((vector_size(32)));
+typedef float V16 __attribute__((vector_size(64)));
+
+// Memory is aligned as floats are. An `aligned` attribute on the types would not say so: templates
+// ignore it on their arguments.
+template <class V>
+MOIETY_INLINE void load(const float* from, V& to) {
+  __builtin_memcpy(&to, from, sizeof to);
+}
+template <class V>
+MOIETY_INLINE void store(const V& from, float* to) {
+  __builtin_memcpy(to, &from, sizeof from);
+}
 
 /// kRows rows by 16 columns of c, in registers over all of k.
 template <class V, int kRows>
@@ -25,14 +36,14 @@ MOIETY_INLINE void block(int64_t k, const float* a, int64_t a_row, int64_t a_col
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      sum[i][v] = *reinterpret_cast<const V*>(c + i * c_row + v * kLanes);
+      load(c + i * c_row + v * kLanes, sum[i][v]);
     }
   }
   for (int64_t p = 0; p < k; ++p) {
     V right[kVectors];
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      right[v] = *reinterpret_cast<const V*>(b + p * b_row + v * kLanes);
+      load(b + p * b_row + v * kLanes, right[v]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
@@ -45,7 +56,7 @@ MOIETY_INLINE void block(int64_t k, const float* a, int64_t a_row, int64_t a_col
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      *reinterpret_cast<V*>(c + i * c_row + v * kLanes) = sum[i][v];
+      store(sum[i][v], c + i * c_row + v * kLanes);
     }
   }
 }
@@ -105,19 +116,19 @@ MOIETY_INLINE void softmax_backward(int64_t valid, const float* keep, float log_
   }
 }
 
-#define MOIETY_TILE_MATH(name, attribute, V, kRows)                                             \
-  attribute void multiply_add_##name(int64_t m, int64_t n, int64_t k, const float* a,           \
-                                     int64_t a_row, int64_t a_column, const float* b,           \
-                                     int64_t b_row, float* c, int64_t c_row) {                  \
-    multiply_add<V, kRows>(m, n, k, a, a_row, a_column, b, b_row, c, c_row);                    \
-  }                                                                                             \
-  attribute float softmax_step_##name(int64_t valid, float* scores, float* top, float* sum) {   \
-    return softmax_step(valid, scores, top, sum);                                               \
-  }                                                                                             \
-  attribute void softmax_backward_##name(int64_t valid, const float* keep, float log_sum,       \
-                                         float delta, float* scores, float* dprobability) {     \
-    softmax_backward(valid, keep, log_sum, delta, scores, dprobability);                        \
-  }                                                                                             \
+#define MOIETY_TILE_MATH(name, attribute, V, kRows)                                           \
+  attribute void multiply_add_##name(int64_t m, int64_t n, int64_t k, const float* a,         \
+                                     int64_t a_row, int64_t a_column, const float* b,         \
+                                     int64_t b_row, float* c, int64_t c_row) {                \
+    multiply_add<V, kRows>(m, n, k, a, a_row, a_column, b, b_row, c, c_row);                  \
+  }                                                                                           \
+  attribute float softmax_step_##name(int64_t valid, float* scores, float* top, float* sum) { \
+    return softmax_step(valid, scores, top, sum);                                             \
+  }                                                                                           \
+  attribute void softmax_backward_##name(int64_t valid, const float* keep, float log_sum,     \
+                                         float delta, float* scores, float* dprobability) {   \
+    softmax_backward(valid, keep, log_sum, delta, scores, dprobability);                      \
+  }                                                                                           \
   constexpr TileMath k_##name{multiply_add_##name, softmax_step_##name, softmax_backward_##name};
 
 MOIETY_TILE_MATH(any, , V4, 2)

@@ -1,5 +1,7 @@
 #include "core/train/step_runner.h"
 
+#include "core/train/schedule.h"
+
 namespace moiety {
 
 namespace {

@@ -9,8 +9,8 @@ namespace {
 
 /// Memory of one piece, in tiles of 64 rows.
 struct Work {
-  std::vector<float> keys, keys_t, values_t;     // of all tiles
-  std::vector<float> dkeys, dvalues;             // sums, of all tiles
+  std::vector<float> keys, keys_t, values_t;        // of all tiles
+  std::vector<float> dkeys, dvalues;                // sums, of all tiles
   std::vector<float> q, dout, dq, scores, dscores;  // of the tile of queries in hand
   explicit Work(const TileSizes& s)
       : keys(s.room(s.tiles, s.width)),
@@ -121,14 +121,9 @@ void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView
                         TensorView dqkv) {
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
     using T = decltype(element);
-    const Backward<T> backward{shape,
-                               TileSizes(shape),
-                               attention_noise(exec),
-                               qkv.rows<T>(),
-                               out.rows<T>(),
-                               dout.rows<T>(),
-                               log_sum.rows<float>(),
-                               dqkv.rows<T>()};
+    const Backward<T> backward{
+        shape,         TileSizes(shape), attention_noise(exec), qkv.rows<T>(),
+        out.rows<T>(), dout.rows<T>(),   log_sum.rows<float>(), dqkv.rows<T>()};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Backward<T>*>(f))(piece); },

@@ -44,7 +44,9 @@ struct Forward {
   }
 
  private:
-  static size_t at(int64_t tile, int64_t width) { return static_cast<size_t>(tile * kTile * width); }
+  static size_t at(int64_t tile, int64_t width) {
+    return static_cast<size_t>(tile * kTile * width);
+  }
 
   void query_tile(int64_t first, int64_t head, int64_t tile, const float* q, const float* keys,
                   const float* values, float* scores, float* sum) const {

@@ -9,7 +9,9 @@ namespace moiety::ops {
 inline constexpr int64_t kTile = 64;     // queries and keys of a tile
 inline constexpr int64_t kColumns = 16;  // head_dim is padded with zeros to a multiple of this
 
-inline int64_t padded(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+inline int64_t padded(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 struct TileMath {
   /// c [m, n] += a [m, k] b [k, n], n a multiple of 16. Element (i, p) of a is

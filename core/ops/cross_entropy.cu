@@ -82,8 +82,7 @@ void cross_entropy(Exec& exec, const ObjectiveInputs& inputs, TensorView row_los
         CrossEntropy<E>{logits.rows<E>(), inputs.targets.data<int32_t>(),
                         inputs.loss_mask ? inputs.loss_mask.data<float>() : nullptr,
                         inputs.denominator ? inputs.denominator.data<float>() : nullptr,
-                        exec.step(), row_loss.data<float>(),
-                        grad ? grad.rows<E>() : Rows<E>{}, V});
+                        exec.step(), row_loss.data<float>(), grad ? grad.rows<E>() : Rows<E>{}, V});
   });
 }
 

@@ -113,10 +113,10 @@ void dropout_add(Exec& exec, RngKey key, double rate, ConstTensorView x, ConstTe
     if (rate == 0) {
       for_each_wide_row<32>(exec, T, Sum<E>{x.rows<E>(), rest, out.rows<E>(), D});
     } else {
-      for_each_wide_row<32>(exec, T,
-                            DropoutAdd<E>{exec.rng(key), static_cast<float>(rate),
-                                          static_cast<float>(1 / (1 - rate)), x.rows<E>(), rest,
-                                          out.rows<E>(), D});
+      for_each_wide_row<32>(
+          exec, T,
+          DropoutAdd<E>{exec.rng(key), static_cast<float>(rate), static_cast<float>(1 / (1 - rate)),
+                        x.rows<E>(), rest, out.rows<E>(), D});
     }
   });
 }

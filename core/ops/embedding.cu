@@ -119,10 +119,10 @@ void embedding(Exec& exec, ConstTensorView ids, int64_t sequence, ConstTensorVie
   check_sequence("embedding", T, sequence, position);
   with_float(out.dtype, "embedding", [&](auto element) {
     using E = decltype(element);
-    for_each_wide_row<32>(exec, T,
-                          Embed<E>{ids.data<int32_t>(), token.rows<E>(),
-                                   position ? position.rows<E>() : Rows<const E>{}, out.rows<E>(),
-                                   sequence, V, D});
+    for_each_wide_row<32>(
+        exec, T,
+        Embed<E>{ids.data<int32_t>(), token.rows<E>(),
+                 position ? position.rows<E>() : Rows<const E>{}, out.rows<E>(), sequence, V, D});
   });
 }
 
@@ -141,10 +141,10 @@ void embedding_backward(Exec& exec, ConstTensorView ids, int64_t sequence, Const
       check_shape("embedding_backward", "token", grad, {grad.dim(0), D});
       const bool accumulate = token_accumulate || token.grad_mode() == GradMode::kAccumulate;
       const TokenOrder sorted = sort_tokens(exec, ids, grad.dim(0));
-      for_each_wide_row<128>(
-          exec, grad.dim(0),
-          TokenGradient<E>{{dy.rows<E>(), grad.data<float>(), D, accumulate},
-                           sorted.offset.data<int32_t>(), sorted.order.data<int32_t>()});
+      for_each_wide_row<128>(exec, grad.dim(0),
+                             TokenGradient<E>{{dy.rows<E>(), grad.data<float>(), D, accumulate},
+                                              sorted.offset.data<int32_t>(),
+                                              sorted.order.data<int32_t>()});
     }
     if (position != nullptr && position->grad_mode() != GradMode::kNone) {
       const TensorView grad = position->grad();

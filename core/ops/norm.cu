@@ -103,8 +103,7 @@ struct WeightTerm {
   Rows<const T> x, dy;
   Statistics<kCentered> statistics;
   MOIETY_HD float operator()(int64_t row, int64_t c) const {
-    const float h =
-        (static_cast<float>(x[row][c]) - statistics.mean(row)) * statistics.rstd(row);
+    const float h = (static_cast<float>(x[row][c]) - statistics.mean(row)) * statistics.rstd(row);
     return static_cast<float>(dy[row][c]) * h;
   }
 };
@@ -135,10 +134,9 @@ void forward(Exec& exec, const char* op, double eps, ConstTensorView x, ConstTen
     using E = decltype(element);
     for_each_wide_row<32>(
         exec, T,
-        NormForward<E, kCentered>{x.rows<E>(), weight.data<float>(),
-                                  bias ? bias.data<float>() : nullptr, y.rows<E>(),
-                                  Statistics<kCentered>{statistics.data<float>()}, D,
-                                  static_cast<float>(eps)});
+        NormForward<E, kCentered>{
+            x.rows<E>(), weight.data<float>(), bias ? bias.data<float>() : nullptr, y.rows<E>(),
+            Statistics<kCentered>{statistics.data<float>()}, D, static_cast<float>(eps)});
   });
 }
 
@@ -165,11 +163,10 @@ void backward(Exec& exec, const char* op, ConstTensorView x, const Parameter& we
       wide_column_sums(exec, T, D, BiasTerm<E>{dy.rows<E>()}, bias->grad().data<float>(),
                        bias->grad_mode() == GradMode::kAccumulate);
     }
-    for_each_wide_row<32>(
-        exec, T,
-        NormBackward<E, kCentered>{x.rows<E>(), weight.value().data<float>(), saved, dy.rows<E>(),
-                                   residual ? residual.rows<E>() : Rows<const E>{}, dx.rows<E>(),
-                                   D});
+    for_each_wide_row<32>(exec, T,
+                          NormBackward<E, kCentered>{
+                              x.rows<E>(), weight.value().data<float>(), saved, dy.rows<E>(),
+                              residual ? residual.rows<E>() : Rows<const E>{}, dx.rows<E>(), D});
   });
 }
 

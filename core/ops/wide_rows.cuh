@@ -144,8 +144,8 @@ void for_each_wide_row(Exec& exec, int64_t rows, const F& f) {
   if (exec.is_cuda()) {
     constexpr int kRowsPerBlock = kThreads == 32 ? 4 : 1;
     const auto grid = static_cast<unsigned>((rows + kRowsPerBlock - 1) / kRowsPerBlock);
-    wide_rows_kernel<kThreads><<<grid, kThreads * kRowsPerBlock, 0,
-                                 static_cast<cudaStream_t>(exec.stream())>>>(rows, f);
+    wide_rows_kernel<kThreads>
+        <<<grid, kThreads * kRowsPerBlock, 0, static_cast<cudaStream_t>(exec.stream())>>>(rows, f);
     return;
   }
 #endif

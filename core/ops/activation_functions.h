@@ -17,12 +17,12 @@ struct ValueAndSlope {
 };
 
 struct Relu {
-  static MOIETY_HD ValueAndSlope at(float x) { return {x > 0 ? x : 0.0f, x > 0 ? 1.0f : 0.0f}; }
+  static MOIETY_HD ValueAndSlope at(float x) { return {x < 0 ? 0.0f : x, x > 0 ? 1.0f : 0.0f}; }
 };
 
 struct ReluSquared {
   static MOIETY_HD ValueAndSlope at(float x) {
-    const float positive = x > 0 ? x : 0.0f;
+    const float positive = x < 0 ? 0.0f : x;  // NaN passes
     return {positive * positive, 2 * positive};
   }
 };

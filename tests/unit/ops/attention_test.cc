@@ -1,0 +1,164 @@
+// Attention in tiles against the whole matrix in float64, its gradient by finite differences, and
+// what a causal mask promises.
+#include "core/ops/attention.h"
+
+#include "core/ops/attention_backend.h"
+#include "tests/unit/ops/op_test.h"
+
+namespace moiety {
+
+class Attention : public OpTest {
+ protected:
+  struct Case {
+    ops::AttentionShape shape;
+    reference::AttentionCase plain;
+    TensorView qkv, out, log_sum, dout, dqkv;
+  };
+  Case make_case(int64_t batch, int64_t sequence, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                 double dropout = 0) {
+    Case c;
+    const double scale = 1 / std::sqrt(static_cast<double>(head_dim));
+    c.shape = {batch, sequence, heads, kv_heads, head_dim, scale, dropout};
+    c.plain = {count(batch),    count(sequence), count(heads),
+               count(kv_heads), count(head_dim), scale};
+    const int64_t T = batch * sequence, width = (heads + 2 * kv_heads) * head_dim;
+    c.qkv = random({T, width}, 1);
+    c.out = make(dtype(), {T, heads * head_dim});
+    c.log_sum = make(DType::kF32, {T, heads});
+    c.dout = random({T, heads * head_dim}, 2);
+    c.dqkv = make(dtype(), {T, width});
+    return c;
+  }
+  void run(Exec& exec, const Case& c) {
+    ops::attention(exec, c.shape, c.qkv, c.out, c.log_sum);
+    ops::attention_backward(exec, c.shape, c.qkv, c.out, c.log_sum, c.dout, c.dqkv);
+  }
+  /// Forward element by element; backward along three random directions, and whole if small.
+  void check(const Case& c) {
+    run(exec_, c);
+    std::function<double(size_t, size_t, size_t)> keep;
+    if (c.shape.dropout > 0) {
+      keep = [&](size_t token, size_t head, size_t key) { return kept(c, token, head, key); };
+    }
+    const auto f = [&](const Vector& x) { return reference::attention(c.plain, x, keep); };
+    const Vector x = wide(c.qkv), dy = wide(c.dout), got = wide(c.dqkv);
+    near(c.out, f(x));
+    for (uint32_t seed = 11; seed < 14; ++seed) {
+      const Vector direction = reference::widen(normal(x.size(), seed));
+      const double expected = reference::slope(f, x, direction, dy);
+      EXPECT_NEAR(reference::dot(got, direction), expected,
+                  tolerance() * 2 * std::sqrt(static_cast<double>(x.size())));
+    }
+    if (x.size() <= 1500) near(c.dqkv, reference::gradient(f, x, dy), 2);
+  }
+  /// The noise as the ops' documentation words it, drawn through the public generator.
+  double kept(const Case& c, size_t token, size_t head, size_t key) {
+    if (noise_.empty()) {
+      const int64_t T = c.qkv.dim(0);
+      const int64_t W = 4 * ((c.shape.sequence + 3) / 4) * c.shape.heads;
+      const TensorView out = make(DType::kF32, {T, W});
+      exec_.uniform("attention_dropout", out);
+      noise_ = get(out), noise_width_ = count(W);
+    }
+    const size_t column = head * (noise_width_ / c.plain.heads) + key;
+    const bool dropped = static_cast<double>(noise_[token * noise_width_ + column]) <
+                         static_cast<double>(static_cast<float>(c.shape.dropout));
+    return dropped ? 0 : 1 / (1 - c.shape.dropout);
+  }
+  std::vector<float> noise_;
+  size_t noise_width_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Devices, Attention, kFloatDevices, case_name);
+
+TEST_P(Attention, OneToken) { check(make_case(2, 1, 2, 1, 7)); }
+TEST_P(Attention, ShortOddSequence) { check(make_case(3, 5, 2, 2, 8)); }
+TEST_P(Attention, ExactlyOneTile) { check(make_case(1, 64, 2, 1, 16)); }
+TEST_P(Attention, TwoTilesAndABit) { check(make_case(2, 131, 2, 1, 20)); }
+TEST_P(Attention, EightHeadsShareTwo) { check(make_case(1, 70, 8, 2, 4)); }
+TEST_P(Attention, WideHeads) { check(make_case(1, 67, 1, 1, 128)); }
+TEST_P(Attention, WidestHeads) { check(make_case(1, 66, 1, 1, 250)); }
+TEST_P(Attention, Dropout) { check(make_case(2, 75, 4, 2, 8, 0.25)); }
+
+TEST_P(Attention, LogSumIsTheNormalizer) {
+  const Case c = make_case(1, 9, 1, 1, 4);
+  ops::attention(exec_, c.shape, c.qkv, c.out, c.log_sum);
+  const Vector x = wide(c.qkv);
+  Vector expected(9, 0.0);
+  for (size_t q = 0; q < 9; ++q) {
+    for (size_t k = 0; k <= q; ++k) {
+      double s = 0;
+      for (size_t d = 0; d < 4; ++d) s += x[q * 12 + d] * x[k * 12 + 4 + d];
+      expected[q] += std::exp(s * c.shape.scale);
+    }
+    expected[q] = std::log(expected[q]);
+  }
+  EXPECT_LE(worst(get(c.log_sum), reference::narrow(expected)), 1e-5);
+}
+
+TEST_P(Attention, LargeScoresStayFinite) {
+  Case c = make_case(1, 80, 1, 1, 8);
+  c.shape.scale = c.plain.scale = 60;
+  run(exec_, c);
+  near(c.out, reference::attention(c.plain, wide(c.qkv)), 20);
+  for (const float g : get(c.dqkv)) EXPECT_TRUE(std::isfinite(g));
+}
+
+TEST_P(Attention, ALaterTokenChangesNothingBefore) {
+  const Case c = make_case(1, 150, 2, 1, 8);
+  run(exec_, c);
+  const auto before = get(c.out);
+  std::vector<float> x = get(c.qkv);
+  const size_t width = c.plain.width(), changed = 100;
+  for (size_t i = changed * width; i < x.size(); ++i) x[i] += 3;
+  const TensorView other = put(x, dtype(), {150, static_cast<int64_t>(width)});
+  ops::attention(exec_, c.shape, other, c.out, c.log_sum);
+  const auto after = get(c.out);
+  const size_t row = c.plain.heads * c.plain.head_dim;
+  EXPECT_TRUE(std::equal(before.begin(), before.begin() + static_cast<int64_t>(changed * row),
+                         after.begin()));
+  EXPECT_NE(before, after);
+}
+
+TEST_P(Attention, SequencesDoNotSeeEachOther) {
+  const Case both = make_case(2, 37, 2, 1, 8);
+  run(exec_, both);
+  Case second = make_case(1, 37, 2, 1, 8);
+  second.qkv = both.qkv.slice(0, 37, 37);
+  second.dout = both.dout.slice(0, 37, 37);
+  run(exec_, second);
+  const auto out = get(both.out), dqkv = get(both.dqkv);
+  const auto alone = get(second.out), dalone = get(second.dqkv);
+  EXPECT_TRUE(
+      std::equal(alone.begin(), alone.end(), out.begin() + static_cast<int64_t>(alone.size())));
+  EXPECT_TRUE(
+      std::equal(dalone.begin(), dalone.end(), dqkv.begin() + static_cast<int64_t>(dalone.size())));
+}
+
+TEST_P(Attention, DropoutKeepsTheMean) {
+  Case c = make_case(1, 300, 4, 4, 4, 0.5);
+  std::vector<float> x(count(c.qkv.numel()), 0);  // all probabilities equal, all values 1
+  for (size_t i = 0; i < x.size(); ++i) x[i] = i % c.plain.width() >= 32 ? 1.0f : 0.0f;
+  c.qkv = put(x, dtype(), {300, 48});
+  ops::attention(exec_, c.shape, c.qkv, c.out, c.log_sum);
+  double sum = 0;
+  const auto out = get(c.out);
+  for (size_t t = 100; t < 300; ++t) {
+    for (size_t h = 0; h < 4; ++h) sum += static_cast<double>(out[t * 16 + h * 4]) / 800;
+  }
+  EXPECT_NEAR(sum, 1, 0.015);
+}
+
+TEST_P(Attention, SameBitsForAnyNumberOfThreads) {
+  const Case c = make_case(3, 90, 4, 2, 8, 0.1);
+  expect_same_bits(c.out, [&](Exec& exec) { run(exec, c); });
+  expect_same_bits(c.dqkv, [&](Exec& exec) { run(exec, c); });
+}
+
+TEST_P(Attention, UnevenGroupsAreRefused) {
+  const ops::AttentionShape shape{1, 2, 3, 2, 4};
+  EXPECT_THROW(ops::attention(exec_, shape, random({2, 28}, 1), make(dtype(), {2, 12}),
+                              make(DType::kF32, {2, 3})),
+               Error);
+}
+
+}  // namespace moiety

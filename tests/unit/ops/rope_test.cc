@@ -1,0 +1,46 @@
+// Rotary positions: the angles, the pairing, and that backward undoes forward.
+#include "core/ops/attention.h"
+
+#include "tests/unit/ops/op_test.h"
+
+namespace moiety {
+
+class Rope : public OpTest {
+ protected:
+  void check(int64_t batch, int64_t sequence, int64_t heads, int64_t kv_heads, int64_t head_dim) {
+    const ops::AttentionShape shape{batch, sequence, heads, kv_heads, head_dim};
+    const int64_t T = batch * sequence, width = (heads + 2 * kv_heads) * head_dim;
+    const TensorView qkv = random({T, width}, 1);
+    const Vector before = wide(qkv);
+    Vector expected = before;
+    const size_t half = count(head_dim) / 2;
+    for (size_t t = 0; t < count(T); ++t) {
+      for (size_t h = 0; h < count(heads + kv_heads); ++h) {  // not the values
+        for (size_t i = 0; i < half; ++i) {
+          const double angle =
+              static_cast<double>(t % count(sequence)) *
+              std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+          const size_t a = t * count(width) + h * count(head_dim) + i, b = a + half;
+          expected[a] = before[a] * std::cos(angle) - before[b] * std::sin(angle);
+          expected[b] = before[b] * std::cos(angle) + before[a] * std::sin(angle);
+        }
+      }
+    }
+    ops::rope(exec_, shape, 10000, false, qkv);
+    near(qkv, expected);
+    ops::rope(exec_, shape, 10000, true, qkv);
+    near(qkv, before, 2);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Devices, Rope, kFloatDevices, case_name);
+
+TEST_P(Rope, OnePositionIsLeftAlone) { check(3, 1, 2, 1, 6); }
+TEST_P(Rope, OddSequence) { check(2, 7, 4, 2, 10); }
+TEST_P(Rope, LatePositions) { check(1, 1500, 1, 1, 8); }
+
+TEST_P(Rope, AnOddHeadIsRefused) {
+  const ops::AttentionShape shape{1, 2, 1, 1, 7};
+  EXPECT_THROW(ops::rope(exec_, shape, 10000, false, random({2, 21}, 1)), Error);
+}
+
+}  // namespace moiety

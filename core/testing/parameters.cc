@@ -1,0 +1,67 @@
+#include "core/testing/parameters.h"
+
+#include <limits>
+
+namespace moiety::testing {
+
+ComponentParameters::ComponentParameters(DeviceContext& context, const Component& component,
+                                         bool expert, DType compute)
+    : handles_(table_.declare("component", component, expert, 0)) {
+  table_.allocate(context, compute, /*gradients=*/true);
+  uint32_t seed = 100;
+  for (TableEntry& entry : table_.entries()) {
+    if (!entry.buffer) {
+      host_.push_back(normal(static_cast<size_t>(entry.parameter.value.numel()), seed++, 0.4f));
+    }
+  }
+  push();
+}
+
+void ComponentParameters::push() {
+  size_t i = 0;
+  for (TableEntry& entry : table_.entries()) {
+    if (!entry.buffer) table_.write(entry, host_[i++]);
+  }
+}
+
+std::vector<float> ComponentParameters::gradients() {
+  std::vector<float> all;
+  for (TableEntry& entry : table_.entries()) {
+    if (entry.buffer) continue;
+    const std::vector<float> one = table_.read(entry.parameter.grad);
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
+}
+
+void ComponentParameters::poison_gradients() {
+  for (TableEntry& entry : table_.entries()) {
+    if (entry.buffer) continue;
+    const TensorView& grad = entry.parameter.grad;
+    const std::vector<float> poison(static_cast<size_t>(grad.numel()),
+                                    std::numeric_limits<float>::quiet_NaN());
+    table_.context().copy(grad.ptr, poison.data(), poison.size() * sizeof(float));
+    table_.context().synchronize();
+  }
+}
+
+std::vector<float> ComponentParameters::values() {
+  std::vector<float> all;
+  for (TableEntry& entry : table_.entries()) {
+    const std::vector<float> one = table_.read(entry.authoritative());
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
+}
+
+std::vector<Leaf> ComponentParameters::leaves() {
+  std::vector<Leaf> leaves;
+  size_t i = 0;
+  for (TableEntry& entry : table_.entries()) {
+    if (entry.buffer) continue;
+    leaves.push_back({entry.parameter.spec.name, &host_[i++], table_.read(entry.parameter.grad)});
+  }
+  return leaves;
+}
+
+}  // namespace moiety::testing

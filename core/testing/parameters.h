@@ -1,0 +1,34 @@
+// The parameters of one component, with values that make every gradient matter.
+#pragma once
+
+#include "core/model/parameter_table.h"
+#include "core/testing/numeric.h"
+
+namespace moiety::testing {
+
+class ComponentParameters {
+ public:
+  /// Allocates what `component` declares: matrices in `compute`, gradients f32, normal values.
+  ComponentParameters(DeviceContext& context, const Component& component, bool expert,
+                      DType compute = DType::kF32);
+
+  Params params() { return Params(handles_); }
+  void set(GradMode mode) { table_.set_grad_mode(mode); }
+  bool empty() const { return table_.entries().empty(); }
+  /// All gradients one after the other.
+  std::vector<float> gradients();
+  void poison_gradients();  ///< NaN
+  /// All parameters and buffers one after the other.
+  std::vector<float> values();
+
+  /// Host copies of the parameters to move in a gradient check; push() sends them to the device.
+  std::vector<Leaf> leaves();
+  void push();
+
+ private:
+  ParameterTable table_;
+  Params::Impl* handles_;
+  std::vector<std::vector<float>> host_;
+};
+
+}  // namespace moiety::testing

@@ -21,8 +21,8 @@ GateInputs GateInputs::part(int64_t begin, int64_t count) const {
   p.first_row = first_row + begin;
   const auto cut = [&](auto& values, int64_t width) {
     if (values.empty()) return;
-    const auto from = values.begin() + begin * width;
-    values = std::decay_t<decltype(values)>(from, from + count * width);
+    values.erase(values.begin() + (begin + count) * width, values.end());
+    values.erase(values.begin(), values.begin() + begin * width);
   };
   cut(p.logits, experts), cut(p.x, kModel), cut(p.mask, 1);
   return p;
@@ -51,9 +51,9 @@ GateCall::GateCall(const DeviceContext& context, const GatingPolicy& policy,
 }
 
 void GateCall::launch_forward() {
-  bench.call([&](Exec& exec) {
-    gate.forward(exec, inputs, parameters.params(), plan, bench.saved());
-  });
+  bench.forget();
+  bench.call(
+      [&](Exec& exec) { gate.forward(exec, inputs, parameters.params(), plan, bench.saved()); });
 }
 
 void GateCall::forward() {
@@ -111,6 +111,20 @@ void GateCall::launch_backward() {
   bench.call([&](Exec& exec) {
     gate.backward(exec, inputs, parameters.params(), plan, bench.saved(), grad, out);
   });
+}
+
+std::vector<float> GateCall::results() {
+  read();
+  std::vector<float> all;
+  for (size_t i = 0; i < index.size(); ++i) {
+    all.push_back(static_cast<float>(index[i]));
+    all.push_back(index[i] >= 0 ? weight[i] : 0);
+  }
+  for (const std::vector<float>& more :
+       {scores, aux, metrics, bench.floats(out.logits), bench.floats(out.x)}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
 }
 
 void GateCall::backward(const GateUpstream& upstream) {

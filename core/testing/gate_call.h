@@ -39,6 +39,7 @@ struct GateCall {
   void launch_forward();
   void launch_backward();
   void read();
+  std::vector<float> results();  ///< every output that is not ignored, one after the other
 
   /// <upstream, outputs> of the last forward, kept choices alone.
   double loss(const GateUpstream& upstream = {}) const;

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "core/testing/gate_checks.h"
-#include "core/testing/gate_cuda.h"
+#include "core/testing/probe.h"
 
 namespace moiety::testing {
 
@@ -70,11 +70,11 @@ Verdict GateChecks::edges() {
 }
 
 void GateChecks::run() {
-  report_.check("edges", [&] { return edges(); });
   try {
     gate_->plan_shape(kTokens, kExperts, true);
   } catch (const Error&) {
-    return;  // this edge of an option needs other sizes; `edges` has judged the refusal
+    report_.check("edges", [&] { return edges(); });
+    return;  // this end of an option's range needs other sizes
   }
   report_.check("plan_valid", [&] { return plan_valid(); });
   report_.check("repeatable", {"plan_valid"}, [&] { return repeatable(); });
@@ -87,7 +87,16 @@ void GateChecks::run() {
   report_.check("grad_mode", {"gradient"}, [&] { return grad_mode(); });
   report_.check("resume", {"in_flight"}, [&] { return resume(); });
   report_.check("errors", {"plan_valid"}, [&] { return errors(); });
-  check_gating_on_cuda(subject_, random_, report_);
+  report_.check("edges", {"plan_valid", "written", "bounds", "mask"}, [&] { return edges(); });
+  check_probe(subject_, report_, {"plan_valid", "repeatable"}, [&](DeviceContext& device) {
+    auto gate = subject_.make<GatingPolicy>();
+    auto parameters = std::make_shared<ComponentParameters>(device, *gate, /*expert=*/false);
+    auto c = std::make_shared<GateCall>(device, *gate, *parameters, random_);
+    c->forward();
+    c->prepare();
+    return Probe{[gate, parameters, c] { c->launch_forward(), c->launch_backward(); },
+                 [c] { return c->results(); }, std::shared_ptr<Workbench>(c, &c->bench)};
+  });
 }
 
 void check_gating(const Subject& subject, Report& report) { GateChecks(subject, report).run(); }

@@ -85,7 +85,7 @@ std::optional<double> leaf_error(const Leaf& leaf, double scale,
 }  // namespace
 
 Verdict judge_gradient(const std::vector<Leaf>& leaves,
-                             const std::function<std::optional<double>()>& loss) {
+                       const std::function<std::optional<double>()>& loss) {
   double all = 1e-12;
   for (const Leaf& leaf : leaves) {
     if (!finite(leaf.grad)) return fmt::format("the gradient of {} is not finite", leaf.name);
@@ -104,9 +104,10 @@ Verdict judge_gradient(const std::vector<Leaf>& leaves,
     if (!error) continue;
     ++judged;
     if (!(*error < kTolerance)) {
-      return fmt::format("the gradient of {} differs from the directional derivative by {:.2g} of "
-                         "its norm, at most {:g} is allowed",
-                         leaf.name, *error, kTolerance);
+      return fmt::format(
+          "the gradient of {} differs from the directional derivative by {:.2g} of "
+          "its norm, at most {:g} is allowed",
+          leaf.name, *error, kTolerance);
     }
   }
   return judged > 0 ? Verdict("") : Verdict::skip("the plan jumps at every small step");

@@ -30,6 +30,6 @@ struct Leaf {
 /// random v on every leaf. `loss` reads the leaves' values and says nothing where the plan jumped;
 /// such a v is drawn again. Skipped where it jumps in almost every direction.
 Verdict judge_gradient(const std::vector<Leaf>& leaves,
-                             const std::function<std::optional<double>()>& loss);
+                       const std::function<std::optional<double>()>& loss);
 
 }  // namespace moiety::testing

@@ -1,5 +1,7 @@
 #include "core/testing/parameters.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 
 namespace moiety::testing {
@@ -62,6 +64,27 @@ std::vector<Leaf> ComponentParameters::leaves() {
     leaves.push_back({entry.parameter.spec.name, &host_[i++], table_.read(entry.parameter.grad)});
   }
   return leaves;
+}
+
+void check_declarations(const Subject& subject, Report& report) {
+  const bool expert = subject.info.kind == ComponentKind::kExpert;
+  if (!expert && subject.info.kind != ComponentKind::kGating) return;
+  report.check("declarations", [&]() -> Verdict {
+    const auto component =
+        subject.plugins.create(subject.info.kind, subject.info.name, subject.options, kit_dims());
+    ParameterTable table;
+    table.declare("component", *component, expert, 0);
+    for (const TableEntry& entry : table.entries()) {
+      for (const int64_t size : entry.shape) {
+        if (size < 1) return fmt::format("'{}' has an axis of {}", entry.name, size);
+      }
+      if (expert && (entry.shape.empty() || entry.shape[0] != kExperts)) {
+        return fmt::format("'{}' of an expert type must have one slice per expert on axis 0, {}",
+                           entry.name, kExperts);
+      }
+    }
+    return "";
+  });
 }
 
 }  // namespace moiety::testing

@@ -3,6 +3,7 @@
 
 #include "core/model/parameter_table.h"
 #include "core/testing/numeric.h"
+#include "core/testing/subject.h"
 
 namespace moiety::testing {
 
@@ -30,5 +31,9 @@ class ComponentParameters {
   Params::Impl* handles_;
   std::vector<std::vector<float>> host_;
 };
+
+/// `declarations`: what a gate or an expert declares can be allocated, and expert parameters have
+/// one slice per expert.
+void check_declarations(const Subject& subject, Report& report);
 
 }  // namespace moiety::testing

@@ -38,6 +38,10 @@ void Report::check(const char* name, std::initializer_list<const char*> stands_o
   record(name, std::move(verdict));
 }
 
+void Report::note(const char* name, std::string detail) {
+  findings_.push_back({component_, name, Outcome::kPass, std::move(detail)});
+}
+
 void Report::record(const char* name, Verdict verdict) {
   if (!variant_.empty() && verdict.outcome == Outcome::kFail) {
     verdict.detail = "with " + variant_ + ": " + verdict.detail;

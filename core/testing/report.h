@@ -38,6 +38,8 @@ class Report {
   void check(const char* name, std::initializer_list<const char*> stands_on,
              const std::function<Verdict()>& body);
   void check(const char* name, const std::function<Verdict()>& body) { check(name, {}, body); }
+  /// Something to tell that nobody can fail.
+  void note(const char* name, std::string detail);
   bool failed(std::string_view check) const;  ///< in this variant
   std::vector<Finding> take() { return std::move(findings_); }
 

@@ -27,6 +27,8 @@ struct Subject {
   const ComponentInfo& info;
   const OptionMap& options;
   const Devices& devices;
+  bool defaults = true;  // no option is at an end of its range
+  bool perf = false;
 
   template <class T>
   std::shared_ptr<T> make(const ModelDims& dims = kit_dims()) const {

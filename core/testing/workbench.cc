@@ -54,6 +54,11 @@ void Workbench::call(const std::function<void(Exec&)>& body) {
   body(exec_);
 }
 
+void Workbench::forget() {
+  saved_impl_.tensors.clear();
+  kept_.rewind();
+}
+
 TensorView Workbench::make(DType dtype, std::span<const int64_t> shape) {
   const TensorView tensor = memory_.make(dtype, shape);
   const std::vector<uint8_t> poison(bytes_of(tensor), options_.poison);
@@ -140,8 +145,6 @@ std::vector<int32_t> Workbench::ints(const TensorView& tensor) {
 void Workbench::set_step(const StepState& step) { write(step_, &step, sizeof step); }
 void Workbench::set_rows(const RowMap& rows) { write(rows_, &rows, sizeof rows); }
 
-bool Workbench::intact() const {
-  return memory_.intact() && scratch_.intact() && kept_.intact();
-}
+bool Workbench::intact() const { return memory_.intact() && scratch_.intact() && kept_.intact(); }
 
 }  // namespace moiety::testing

@@ -10,11 +10,9 @@
 
 namespace moiety::testing {
 
-/// With several: `poison` is what outputs hold before a call, so that an element that is never
-/// written differs between two of them.
 struct WorkbenchOptions {
   DType compute = DType::kF32;
-  uint8_t poison = 0xff;
+  uint8_t poison = 0xff;  // what outputs hold before a call: an element that nobody writes shows it
 };
 
 class Workbench {
@@ -23,6 +21,8 @@ class Workbench {
 
   /// Runs a component's call; its scratch is rewound afterwards, as in the core.
   void call(const std::function<void(Exec&)>& body);
+  /// Forgets what forwards kept, so that the next one is a first one; the memory stays.
+  void forget();
   Exec& exec() { return exec_; }
   Saved& saved() { return saved_; }
   const DeviceContext& context() const { return *impl_.context; }

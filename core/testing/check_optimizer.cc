@@ -1,0 +1,214 @@
+// An optimizer on two tensors with fixed gradients.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/testing/probe.h"
+#include "core/testing/subject.h"
+#include "core/testing/training.h"
+
+namespace moiety::testing {
+
+namespace {
+
+class OptimizerChecks {
+ public:
+  OptimizerChecks(const Subject& subject, Report& report) : subject_(subject), report_(report) {}
+
+  void run() {
+    report_.check("repeatable", [&] { return repeatable(); });
+    report_.check("written", {"repeatable"}, [&] { return written(); });
+    report_.check("bounds", [&] { return bounds(); });
+    report_.check("skip", {"repeatable"}, [&] { return skip(); });
+    report_.check("device_scalars", {"repeatable"}, [&] { return device_scalars(); });
+    report_.check("grad_factor", {"repeatable"}, [&] { return grad_factor(); });
+    report_.check("scales", {"repeatable"}, [&] { return scales(); });
+    report_.check("resume", {"repeatable"}, [&] { return resume(); });
+    report_.check("rebind", {"repeatable"}, [&] { return rebind(); });
+    report_.check("shards", {"written"}, [&] { return shards(); });
+    report_.check("masters", {"repeatable"}, [&] { return masters(); });
+    report_.check("descends", {"repeatable"}, [&] { return descends(); });
+    report_.check("edges", {"written", "bounds"}, [&] { return edges(); });
+    check_probe(subject_, report_, {"repeatable"}, [&](DeviceContext& device) {
+      auto optimizer = make();
+      auto t = std::make_shared<Training>(device, *optimizer);
+      t->bind(*optimizer);
+      return Probe{[optimizer, t] { t->launch(*optimizer); }, [t] { return t->weights(); },
+                   std::shared_ptr<Workbench>(t, &t->bench), /*repeats=*/false};
+    });
+  }
+
+ private:
+  DeviceContext& context() const { return subject_.devices.main(); }
+  std::shared_ptr<Optimizer> make() const { return subject_.make<Optimizer>(); }
+
+  /// Weights after `steps` updates of a fresh instance.
+  std::vector<float> after(int steps, const TrainingOptions& options = {},
+                           const StepState& state = {.lr = 0.1f}) {
+    const auto optimizer = make();
+    Training t(context(), *optimizer, options);
+    t.state = state;
+    t.bind(*optimizer);
+    for (int i = 0; i < steps; ++i) t.step(*optimizer);
+    return t.weights();
+  }
+
+  Verdict repeatable() {
+    if (!subject_.info.traits.deterministic) return Verdict::skip("not promised by its traits");
+    return same_bits(after(3), after(3)) ? "" : "the same steps gave other weights";
+  }
+
+  Verdict written() {
+    if (!subject_.defaults) return Verdict::skip("only with the defaults");
+    const std::vector<float> before = after(0), moved = after(1);
+    if (!finite(moved)) return "a weight is not finite";
+    for (size_t i = 0; i < before.size(); ++i) {
+      if (moved[i] == before[i]) return fmt::format("element {} did not move", i % 30);
+    }
+    return "";
+  }
+
+  Verdict bounds() {
+    const auto optimizer = make();
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      Training t(context(), *optimizer, {.shape = {7, 3}, .value = dtype});
+      t.bind(*optimizer);
+      t.step(*optimizer);
+      if (!t.bench.intact()) return "wrote outside a tensor";
+    }
+    return "";
+  }
+
+  Verdict skip() {
+    const auto optimizer = make();
+    Training t(context(), *optimizer);
+    t.bind(*optimizer);
+    t.step(*optimizer);
+    const std::vector<float> before = t.weights();
+    t.state.skip = 1;
+    t.step(*optimizer);
+    if (!same_bits(before, t.weights())) return "an overflowed batch changed the weights";
+    t.state.skip = 0;
+    t.state.update = 2;
+    t.step(*optimizer);
+    return same_bits(t.weights(), after(2)) ? "" : "an overflowed batch changed the state";
+  }
+
+  Verdict device_scalars() {
+    const StepState later{.update = 7, .lr = 0.3f};
+    const auto optimizer = make();
+    Training t(context(), *optimizer);
+    t.bind(*optimizer);
+    t.state = later;
+    t.step(*optimizer);
+    return same_bits(t.weights(), after(1, {}, later))
+               ? ""
+               : "a learning rate or an update number set after bind was not seen";
+  }
+
+  Verdict grad_factor() {
+    const std::vector<float> scaled = after(3, {.gradient = 4}, {.lr = 0.1f, .grad_factor = 0.25f});
+    return difference(scaled, after(3)) <= 1e-6
+               ? ""
+               : "gradients times 4 with grad_factor 1/4 are not the same gradients";
+  }
+
+  Verdict scales() {
+    const std::vector<float> scaled = after(3, {.lr_scale = 0.5f}, {.lr = 0.2f});
+    if (!(difference(scaled, after(3)) <= 1e-5)) {
+      return "lr_scale 1/2 with twice the learning rate is not the same";
+    }
+    const std::vector<float> still = after(2, {.decay_scale = 0, .gradient = 0});
+    return same_bits(still, after(0)) ? "" : "weights without gradient and with decay_scale 0 move";
+  }
+
+  Verdict resume() {
+    const auto one = make(), two = make();
+    Training t(context(), *one);
+    t.bind(*one);
+    t.step(*one);
+    t.bind(*two);
+    t.step(*two);
+    return same_bits(t.weights(), after(2)) ? ""
+                                            : "a new instance on the same state goes elsewhere";
+  }
+
+  Verdict rebind() {
+    const auto optimizer = make();
+    Training t(context(), *optimizer);
+    t.bind(*optimizer);
+    t.step(*optimizer);
+    t.move();
+    t.bind(*optimizer);
+    t.step(*optimizer);
+    return same_bits(t.weights(), after(2)) ? "" : "after a second bind it goes elsewhere";
+  }
+
+  Verdict shards() {
+    if (make()->needs_whole_tensors()) return Verdict::skip("it needs whole tensors");
+    return difference(after(2, {.shards = true}), after(2)) <= 1e-6
+               ? ""
+               : "a tensor cut in two shards gets other weights";
+  }
+
+  Verdict masters() {
+    const auto optimizer = make();
+    Training t(context(), *optimizer, {.value = DType::kBF16});
+    t.bind(*optimizer);
+    for (int i = 0; i < 3; ++i) t.step(*optimizer);
+    if (!(difference(t.weights(), after(3)) <= 1e-5)) {
+      return "the f32 masters of bf16 values differ from f32 values";
+    }
+    const std::vector<float> values = t.values(), masters = t.weights();
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (values[i] != static_cast<float>(BFloat16(masters[i]))) {
+        return "a bf16 value is not its master, rounded";
+      }
+    }
+    return "";
+  }
+
+  Verdict descends() {
+    if (!subject_.defaults) return Verdict::skip("only with the defaults");
+    const auto optimizer = make();
+    Training t(context(), *optimizer);
+    t.state.lr = 0.01f;
+    t.bind(*optimizer);
+    const double before = dot(t.weights(), t.weights());
+    for (int i = 0; i < 60; ++i) {
+      t.slope();
+      t.step(*optimizer);
+    }
+    const double now = dot(t.weights(), t.weights());
+    return now < before ? "" : fmt::format("|w|^2 went from {:.3g} to {:.3g}", before, now);
+  }
+
+  Verdict edges() {
+    for (const std::vector<int64_t>& shape :
+         std::vector<std::vector<int64_t>>{{0}, {1}, {1, 1}, {3, 1, 7}, {211, 199}}) {
+      const auto optimizer = make();
+      Training t(context(), *optimizer, {.shape = shape});
+      t.bind(*optimizer);
+      const std::vector<float> before = t.weights();
+      t.step(*optimizer);
+      const std::vector<float> now = t.weights();
+      if (subject_.defaults && !finite(now)) return "a weight is not finite";
+      if (subject_.defaults && !now.empty() && now.back() == before.back()) {
+        return fmt::format("the last of {} elements did not move", now.size() / 2);
+      }
+      if (!t.bench.intact()) return "wrote outside a tensor";
+    }
+    return "";
+  }
+
+  const Subject& subject_;
+  Report& report_;
+};
+
+}  // namespace
+
+void check_optimizer(const Subject& subject, Report& report) {
+  OptimizerChecks(subject, report).run();
+}
+
+}  // namespace moiety::testing

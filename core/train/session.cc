@@ -1,0 +1,64 @@
+#include "core/train/session.h"
+
+#include <fmt/format.h>
+
+#include "core/checkpoint/checkpoint.h"
+
+namespace moiety {
+
+namespace {
+
+Device choose_device(const std::string& wanted) {
+  const Device cuda{DeviceType::kCuda, 0};
+  if (wanted == "cpu") return {};
+  const std::string why = cuda_unavailable();
+  if (why.empty()) return cuda;
+  if (wanted == "cuda") {
+    throw ConfigError(fmt::format(
+        "run.device is cuda, but no CUDA device can be used: {}; set run.device=cpu", why));
+  }
+  return {};
+}
+
+ModelDims dims_of(const RunConfig& config) {
+  ModelDims dims;
+  dims.model = config.model.hidden;
+  dims.hidden = config.model.ffn_hidden;
+  dims.layers = config.model.layers;
+  dims.vocab = config.model.vocab_size;
+  dims.sequence = config.model.sequence_length;
+  return dims;
+}
+
+}  // namespace
+
+BatchShape train_shape(const RunConfig& config) {
+  return {config.gradient_accumulation_steps, config.micro_batch_size,
+          config.model.sequence_length};
+}
+
+Session make_model_session(const RunConfig& config, PluginRegistry& plugins) {
+  Session session;
+  session.context = std::make_unique<DeviceContext>(choose_device(config.run.device),
+                                                    static_cast<int>(config.run.threads));
+  session.model = make_model(config, plugins, *session.context);
+  return session;
+}
+
+Session make_session(const RunConfig& config, PluginRegistry& plugins) {
+  const ModelDims dims = dims_of(config);
+  // The data first: a missing file is found before memory is taken.
+  auto data = plugins.create<DataSource>(config.data.type, config.data.options, dims);
+  Session session = make_model_session(config, plugins);
+  session.data = std::move(data);
+  session.objective =
+      plugins.create<Objective>(config.objective.type, config.objective.options, dims);
+  session.optimizer =
+      plugins.create<Optimizer>(config.optimizer.type, config.optimizer.options, dims);
+  if (!config.model.init_from.empty()) {
+    load_weights(config.model.init_from, session.model->parameters());
+  }
+  return session;
+}
+
+}  // namespace moiety

@@ -1,0 +1,27 @@
+// Everything a run is made of, built from its configuration: device, model, data, objective,
+// optimizer.
+#pragma once
+
+#include <memory>
+
+#include "core/plugin/registry.h"
+#include "core/train/batch_layout.h"
+
+namespace moiety {
+
+struct Session {
+  std::unique_ptr<DeviceContext> context;
+  std::unique_ptr<Model> model;
+  std::shared_ptr<Objective> objective;
+  std::shared_ptr<Optimizer> optimizer;
+  std::shared_ptr<DataSource> data;
+};
+
+/// Throws ConfigError for `run.device: cuda` where there is none. Loads `model.init_from`.
+MOIETY_API Session make_session(const RunConfig& config, PluginRegistry& plugins);
+/// Device and model alone, for generation.
+MOIETY_API Session make_model_session(const RunConfig& config, PluginRegistry& plugins);
+/// M, B, S of the configuration's train batch.
+MOIETY_API BatchShape train_shape(const RunConfig& config);
+
+}  // namespace moiety

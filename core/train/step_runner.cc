@@ -51,12 +51,12 @@ StepControl initial_control(const RunConfig& config) {
   return control;
 }
 
-StepRunner::StepRunner(const Parts& parts, const RunConfig& config, const StepControl& control)
+StepRunner::StepRunner(const Parts& parts, const RunConfig& config)
     : parts_(parts),
       shape_(sums_shape(*parts.model, *parts.objective)),
       sums_(*parts.context, shape_),
       batch_(parts.context->device(), parts.layout->bytes()),
-      control_(on_device(*parts.context, std::vector<StepControl>{control})),
+      control_(on_device(*parts.context, std::vector<StepControl>{initial_control(config)})),
       row_maps_(on_device(*parts.context, row_maps_of(parts.layout->shape()))),
       norm_(parts.context->device(), sizeof(float)),
       scratch_(*parts.context) {
@@ -128,6 +128,11 @@ void StepRunner::phase_forward_backward() {
     batch.rows = exec_impl_.rows = maps + m;
     parts_.model->forward_backward(exec_, batch, *parts_.objective, count, sums_.sums());
   }
+}
+
+void StepRunner::write_control(const StepControl& control) {
+  parts_.context->copy(control_.data(), &control, sizeof control);
+  parts_.context->synchronize();
 }
 
 StepControl StepRunner::read_control() const {

@@ -20,8 +20,9 @@ class MOIETY_API StepRunner {
     Optimizer* optimizer = nullptr;
     const BatchLayout* layout = nullptr;
   };
-  /// `control` is the state to begin with; fixed addresses for the whole run.
-  StepRunner(const Parts& parts, const RunConfig& config, const ops::StepControl& control);
+  /// Begins with initial_control(config). Allocates the optimizer's state and binds it; addresses
+  /// are fixed for the whole run.
+  StepRunner(const Parts& parts, const RunConfig& config);
   ~StepRunner();
 
   void* batch() const { return batch_.data(); }  ///< device, laid out as `layout` says
@@ -36,6 +37,7 @@ class MOIETY_API StepRunner {
   }
   /// Host copy of the control; waits for the device.
   ops::StepControl read_control() const;
+  void write_control(const ops::StepControl& control);
   const SumsShape& shape() const { return shape_; }
 
  private:

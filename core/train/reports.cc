@@ -1,0 +1,110 @@
+#include "core/train/reports.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/log.h"
+#include "core/base/strings.h"
+#include "core/train/corpus.h"
+#include "core/train/step_record.h"
+
+namespace moiety {
+
+namespace {
+
+/// The first bytes say enough about a text, and counting stays cheap.
+constexpr int64_t kEntropyBytes = int64_t{64} << 20;
+
+const char* precision_text(Precision precision) {
+  if (precision == Precision::kBF16) return "bf16, f32 masters";
+  return precision == Precision::kF16 ? "fp16, f32 masters, loss scaling" : "f32";
+}
+
+}  // namespace
+
+std::string start_report(const RunConfig& config, const Session& session,
+                         const std::vector<PluginIdentity>& plugins) {
+  int64_t experts = 0, frozen = 0;
+  const ParameterTable& table = session.model->parameters();
+  for (const TableEntry& entry : table.entries()) {
+    int64_t size = 1;
+    for (const int64_t n : entry.shape) size *= n;
+    if (entry.buffer) continue;
+    experts += entry.expert ? size : 0;
+    frozen += entry.frozen ? size : 0;
+  }
+  const auto count = [](int64_t n) { return short_count(static_cast<double>(n)); };
+  std::string text = fmt::format("device      {}\n", session.context->description());
+  text += fmt::format("parameters  {}: {} dense, {} in experts, {} frozen\n", count(table.total()),
+                      count(table.total() - experts), count(experts), count(frozen));
+  text += fmt::format("precision   {}\n", precision_text(config.precision));
+  text += fmt::format("memory      {} for weights, gradients and optimizer state\n",
+                      short_bytes(static_cast<double>(session.context->bytes_in_use())));
+  text += fmt::format("batch       {} sequences of {} tokens = {} in {} micro-batch(es)\n",
+                      config.train_batch_size, config.model.sequence_length,
+                      count(train_shape(config).tokens()), config.gradient_accumulation_steps);
+  text += fmt::format("data        {} train samples, {} for validation\n",
+                      session.data->size(Split::kTrain), session.data->size(Split::kValidation));
+  for (const PluginIdentity& p : plugins) {
+    text += fmt::format("plugin      {} {} {} ({})\n", p.kind, p.name, p.version, p.file);
+  }
+  return text;
+}
+
+std::string phase_table(std::vector<PhaseTime> phases, int64_t steps, int64_t tokens) {
+  std::stable_sort(phases.begin(), phases.end(), [](const PhaseTime& a, const PhaseTime& b) {
+    return a.milliseconds > b.milliseconds;
+  });
+  double total = 0;
+  for (const PhaseTime& p : phases) total += p.milliseconds;
+  const auto n = static_cast<double>(steps);
+  std::string text =
+      fmt::format("{:<28}{:>12}{:>9}{:>9}\n", "phase", "ms a step", "share", "calls");
+  for (const PhaseTime& p : phases) {
+    text += fmt::format("{:<28}{:>12.3f}{:>8.1f}%{:>9}\n", p.name, p.milliseconds / n,
+                        100 * p.milliseconds / total, p.calls / steps);
+  }
+  text += fmt::format("{:<28}{:>12.3f}  = {} tokens/s over {} step(s)\n", "total", total / n,
+                      short_count(1e3 * static_cast<double>(tokens) * n / total), steps);
+  return text;
+}
+
+std::string evaluation_report(const Evaluation& e) {
+  std::string text = fmt::format("validation loss {:.4f} nats a token (perplexity {:.2f}, {} rows)",
+                                 e.loss, std::exp(e.loss), e.rows);
+  if (e.numbers.layers.empty()) return text;
+  double least = 1;
+  for (const LayerLoad& layer : e.numbers.layers) {
+    const double share = *std::min_element(layer.chosen.begin(), layer.chosen.end());
+    least = std::min(least, share * static_cast<double>(layer.chosen.size()));
+  }
+  return text + fmt::format(
+                    "; busiest expert {:.2f} and idlest {:.2f} of the mean load, {:.1f}% "
+                    "dropped",
+                    worst_imbalance(e.numbers), least, 100 * mean_drop_rate(e.numbers));
+}
+
+std::string entropy_report(const RunConfig& config, double loss) {
+  const Value* files = find_option(config.data.options, "files");
+  if (config.data.type != "text" || files == nullptr) return "";
+  try {
+    std::vector<std::filesystem::path> paths;
+    for (const std::string& file : std::get<std::vector<std::string>>(*files)) {
+      if (std::filesystem::is_regular_file(file)) paths.emplace_back(file);
+    }
+    if (paths.empty()) return "";
+    const ByteEntropies e = byte_entropies(gather_text(paths, kEntropyBytes));
+    return fmt::format(
+        "the text's entropies in nats a byte: unigram {:.3f}, bigram {:.3f}, trigram "
+        "{:.3f}; the model is {:.3f} {} its bigrams",
+        e.unigram, e.bigram, e.trigram, std::abs(e.bigram - loss),
+        loss < e.bigram ? "below" : "above");
+  } catch (const std::exception& e) {
+    log::warning(fmt::format("entropies of the text: {}", e.what()));
+    return "";
+  }
+}
+
+}  // namespace moiety

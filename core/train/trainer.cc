@@ -1,0 +1,169 @@
+// Construction and the loop. Records, saving and the end are in trainer_*.cc.
+#include "core/train/trainer.h"
+
+#include <fmt/format.h>
+
+#include "core/base/log.h"
+#include "core/train/machine_info.h"
+#include "core/train/reports.h"
+
+namespace moiety {
+
+namespace {
+
+/// Whether the step is captured in a graph: everything in it must allow that.
+bool use_graph(const RunConfig& config, const Session& session, const PluginRegistry& plugins) {
+  if (config.run.graph == "off") return false;
+  for (const ComponentInfo& info : plugins.loaded()) {
+    if (info.traits.capturable) continue;
+    if (config.run.graph == "auto") return false;
+    throw ConfigError(
+        fmt::format("run.graph is on, but {} {} cannot be captured in a graph; set run.graph=auto",
+                    kind_name(info.kind), info.name));
+  }
+  return config.run.graph == "on" || session.context->device().type == DeviceType::kCuda;
+}
+
+}  // namespace
+
+Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory directory,
+                 const TrainOptions& options)
+    : config_(config),
+      directory_(std::move(directory)),
+      session_(make_session(config, plugins)),
+      plugins_(plugin_identities(plugins)),
+      layout_(train_shape(config), *session_.data, config.model.vocab_size),
+      runner_({session_.context.get(), session_.model.get(), session_.objective.get(),
+               session_.optimizer.get(), &layout_},
+              config),
+      checkpoints_(directory_.checkpoints(), config.checkpoint.keep_last),
+      evaluator_(session_, config),
+      graph_(use_graph(config, session_, plugins)) {
+  log::add_file(directory_.log_file());
+  directory_.write_config(config, machine_info(*session_.context, plugins_));
+  log::info("run directory " + directory_.path().string());
+  log::info("\n" + start_report(config, session_, plugins_));
+  for (const std::string& text : config.accepted) log::info(text);
+  for (const std::string& text : config.warnings) log::warning(text);
+  const std::string off = balancers_off_warning(config.moe, /*gate_steers=*/false);
+  if (!off.empty()) log::warning(off);
+  if (options.resume) resume_from_checkpoint();
+  directory_.truncate_metrics(step_);
+
+  BatchLoader::Options order;
+  order.seed = config.run.seed;
+  order.cursor = cursor_;
+  order.reduction =
+      config.run.batch_mean_of_means ? LossReduction::kMicroBatch : LossReduction::kTrainBatch;
+  loader_.emplace(*session_.data, layout_, order);
+  progress_.emplace(config, options.live, step_, tokens_, seconds_before_);
+  reader_.emplace(*session_.context, runner_, config,
+                  [this](const StepRecord& record) { on_record(record); });
+  first_step_ = step_;
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::resume_from_checkpoint() {
+  const auto file = checkpoints_.newest_valid([](const auto& broken, const std::string& why) {
+    log::warning(fmt::format("{}: {}; trying the one before", broken.string(), why));
+  });
+  if (!file) {
+    log::info("no checkpoint to resume from: the run begins anew");
+    return;
+  }
+  const RunState state = load_checkpoint(*file, session_.model->parameters()).state;
+  if (state.seed != config_.run.seed) {
+    throw ConfigError(
+        fmt::format("{}: saved with run.seed {}, the configuration has {}; a resumed "
+                    "run keeps its seed: set run.seed={}",
+                    file->string(), state.seed, config_.run.seed, state.seed));
+  }
+  ops::StepControl control = initial_control(config_);
+  control.step.batch = state.batch;
+  control.step.update = state.update;
+  control.skipped = state.batch - (state.update - 1);
+  if (config_.precision == Precision::kF16) control.scaler = state.scaler;
+  runner_.write_control(control);
+  step_ = saved_step_ = state.batch;
+  tokens_ = state.tokens;
+  seconds_before_ = state.seconds;
+  cursor_ = state.sample;
+  bad_steps_ = state.bad_steps;
+  log::info(fmt::format("resumed from {} at step {}", file->string(), step_));
+}
+
+double Trainer::seconds() const { return seconds_before_ + now_seconds() - started_; }
+
+bool Trainer::limit_reached() const {
+  const RunSection& run = config_.run;
+  return (run.steps > 0 && step_ >= run.steps) || (run.tokens > 0 && tokens_ >= run.tokens) ||
+         (run.seconds > 0 && seconds() >= run.seconds);
+}
+
+Outcome Trainer::run() {
+  started_ = now_seconds();
+  try {
+    write_status("running");
+    const Outcome outcome = loop();
+    if (outcome == Outcome::kFinished) finish();
+    log::flush();
+    return outcome;
+  } catch (const std::exception& e) {
+    progress_->finish_line();
+    write_status("failed", e.what());
+    log::flush();
+    throw;
+  }
+}
+
+Outcome Trainer::loop() {
+  const StopSignal stop;
+  while (!diverged_ && !stop.requested() && !limit_reached()) {
+    one_step();
+    if (due(config_.checkpoint.interval) || due(config_.eval.interval)) {
+      reader_->poll(/*all=*/true);
+      if (diverged_) break;
+    }
+    if (due(config_.checkpoint.interval)) save();
+    if (due(config_.eval.interval) && !limit_reached()) evaluate();
+  }
+  reader_->poll(/*all=*/true);
+  progress_->finish_line();
+  if (diverged_) {
+    // Beside the numbered checkpoints: --resume goes on from the last good one.
+    const std::filesystem::path file = directory_.checkpoints() / "diverged.h5";
+    save_checkpoint(file, session_.model->parameters(), checkpoint_info());
+    log::error(
+        fmt::format("diverged at step {}: the loss was not finite or above the limit for {} "
+                    "steps; the state is in {}",
+                    last_.step, bad_steps_, file.string()));
+    write_status("diverged");
+    return Outcome::kDiverged;
+  }
+  if (stop.requested() && !limit_reached()) {
+    save();
+    write_status("interrupted");
+    log::info(fmt::format("signal {}: stopped after step {} and saved; go on with --resume",
+                          stop.number(), step_));
+    return Outcome::kInterrupted;
+  }
+  return Outcome::kFinished;
+}
+
+void Trainer::one_step() {
+  loader_->next(*session_.context, runner_.batch());
+  // The first step sizes the arenas; the ones after it are typical.
+  if (profiled_ < config_.run.profile && step_ > first_step_) {
+    PhaseTimer timer(*session_.context);
+    profile(timer);
+  } else {
+    runner_.run(graph_);
+  }
+  ++step_;
+  tokens_ += layout_.shape().tokens();
+  reader_->push(step_, tokens_);
+  reader_->poll(/*all=*/false);
+}
+
+}  // namespace moiety

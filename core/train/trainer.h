@@ -1,0 +1,73 @@
+// The training loop: steps, evaluation, checkpoints, limits, signals, divergence.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/train/balance_watch.h"
+#include "core/train/batch_loader.h"
+#include "core/train/evaluator.h"
+#include "core/train/progress.h"
+#include "core/train/run_directory.h"
+#include "core/train/step_reader.h"
+#include "core/train/stop_signal.h"
+
+namespace moiety {
+
+enum class Outcome : uint8_t { kFinished, kDiverged, kInterrupted };
+
+struct TrainOptions {
+  bool resume = false;  // from the newest valid checkpoint of the run directory, if there is one
+  bool live = false;    // standard output is a terminal
+};
+
+class MOIETY_API Trainer {
+ public:
+  /// Builds everything and, with `resume`, loads the state. Throws ConfigError, PluginError, Error.
+  Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory directory,
+          const TrainOptions& options);
+  ~Trainer();
+  /// Trains to the first limit. A failure is noted in status.json and thrown on.
+  Outcome run();
+
+ private:
+  void resume_from_checkpoint();
+  Outcome loop();
+  bool limit_reached() const;
+  void one_step();
+  void profile(PhaseTimer& timer);
+  void on_record(StepRecord record);
+  bool is_bad(const StepRecord& record) const;
+  CheckpointInfo checkpoint_info() const;
+  void save();
+  void evaluate();
+  void finish();
+  void print_sample();
+  void write_status(const std::string& state, const std::string& message = "");
+  double seconds() const;
+  bool due(int64_t interval) const { return interval > 0 && step_ % interval == 0; }
+  void say(const std::string& text);
+
+  const RunConfig& config_;
+  RunDirectory directory_;
+  Session session_;
+  std::vector<PluginIdentity> plugins_;
+  BatchLayout layout_;
+  StepRunner runner_;
+  CheckpointFolder checkpoints_;
+  Evaluator evaluator_;
+  std::optional<BatchLoader> loader_;
+  std::optional<StepReader> reader_;
+  std::optional<Progress> progress_;
+  BalanceWatch balance_;
+  bool graph_ = false, diverged_ = false;
+  int64_t step_ = 0, tokens_ = 0, bad_steps_ = 0, cursor_ = 0;
+  int64_t saved_step_ = -1, profiled_ = 0, first_step_ = 0;
+  double seconds_before_ = 0, started_ = 0, status_at_ = 0;
+  StepRecord last_;
+  std::vector<PhaseTime> phases_;
+  std::optional<double> validation_loss_;
+};
+
+}  // namespace moiety

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <memory>
 
+#include <moiety/error.h>
+
 #include "apps/commands.h"
 #include "core/base/files.h"
 #include "core/base/strings.h"

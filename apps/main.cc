@@ -17,6 +17,9 @@ int main(int argc, char** argv) {
   apps::add_plugins(app, code);
   apps::add_ckpt(app, code);
   apps::add_selftest(app, code);
+  apps::add_train(app, code);
+  apps::add_generate(app, code);
+  apps::add_data(app, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

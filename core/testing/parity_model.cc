@@ -133,7 +133,7 @@ class ModelCase {
     const auto optimizer = parity_.plugins.create<Optimizer>(
         config_.optimizer.type, config_.optimizer.options, ModelDims{});
     StepRunner runner({&parity_.context, model_.get(), objective.get(), optimizer.get(), &layout_},
-                      config_, initial_control(config_));
+                      config_);
     upload_batch(runner.batch());
     const std::vector<double> losses = expected_.numbers("adamw_losses");
     double worst = 0;

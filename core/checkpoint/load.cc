@@ -83,7 +83,12 @@ void append_widened(const std::vector<uint8_t>& bytes, DType dtype, std::vector<
       out.push_back(static_cast<float>(x));
     }
   };
-  if (dtype == DType::kF32) return widen(float{});
+  if (dtype == DType::kF32) {
+    const size_t before = out.size();
+    out.resize(before + bytes.size() / sizeof(float));
+    if (!bytes.empty()) std::memcpy(out.data() + before, bytes.data(), bytes.size());
+    return;
+  }
   if (dtype == DType::kBF16) return widen(BFloat16{});
   widen(Float16{});
 }

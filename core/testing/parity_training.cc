@@ -74,11 +74,13 @@ void compare_optimizer(Parity& parity, const h5::File& file, const std::string& 
   const std::vector<int64_t> shape = file.info(group + "/params").shape;
   const std::vector<float> params = file.floats(group + "/params"),
                            grads = file.floats(group + "/grads");
-  const std::ptrdiff_t size = shape.at(1) * shape.at(2);
+  const std::vector<int64_t> one(shape.begin() + 1, shape.end());
+  std::ptrdiff_t size = 1;
+  for (const int64_t n : one) size *= n;
   const auto part = [size](const std::vector<float>& all, int64_t i) {
     return std::vector<float>(all.begin() + i * size, all.begin() + (i + 1) * size);
   };
-  Stepper stepper(parity, choice, file.number(group, "lr"), 0, {{shape.at(1), shape.at(2)}});
+  Stepper stepper(parity, choice, file.number(group, "lr"), 0, {one});
   stepper.set(0, part(params, 0));
   double worst = 0;
   for (int64_t i = 0; i + 1 < shape.at(0); ++i) {
@@ -90,11 +92,21 @@ void compare_optimizer(Parity& parity, const h5::File& file, const std::string& 
   parity.report.add(fmt::format("params, {} steps", shape.at(0) - 1), worst, kTolerance);
 }
 
+/// "0", "1", ...: the gradients g0, g1, ... of the reference.
+std::vector<std::string> gradients_of(const h5::File& file, const std::string& group) {
+  std::vector<std::string> numbers;
+  while (file.exists(group + "/g" + std::to_string(numbers.size()))) {
+    numbers.push_back(std::to_string(numbers.size()));
+  }
+  MOIETY_CHECK(!numbers.empty(), "no gradient g0");
+  return numbers;
+}
+
 /// The limit that the reference clipped to, from what it made of the gradients.
 double clip_limit(const h5::File& file, const std::string& group, double norm) {
   if (file.has_attribute(group, "max_norm")) return file.number(group, "max_norm");
   double before = 0, after = 0;
-  for (const char* i : {"0", "1"}) {
+  for (const std::string& i : gradients_of(file, group)) {
     const std::vector<double> g = file.numbers(group + "/g" + i),
                               c = file.numbers(group + "/clipped" + i);
     for (size_t n = 0; n < g.size(); ++n) before += g[n] * g[n], after += g[n] * c.at(n);
@@ -105,26 +117,25 @@ double clip_limit(const h5::File& file, const std::string& group, double norm) {
 /// Descent with rate 1 from 0 leaves minus the clipped gradient.
 void compare_clipping(Parity& parity, const h5::File& file, const std::string& group) {
   const double norm = file.numbers(group + "/norm").at(0);
-  OptionMap plain;
-  for (const OptionSpec& spec : parity.plugins.find(ComponentKind::kOptimizer, "sgd").schema) {
-    if (spec.name == "momentum" || spec.name == "weight_decay") plain.emplace_back(spec.name, 0.0);
-  }
-  const ComponentChoice sgd{
-      "sgd", complete_options(parity.plugins.find(ComponentKind::kOptimizer, "sgd"), plain)};
-  Stepper stepper(parity, sgd, 1, clip_limit(file, group, norm),
-                  {file.info(group + "/g0").shape, file.info(group + "/g1").shape});
-  for (size_t i = 0; i < 2; ++i) {
-    std::vector<float> g = file.floats(group + "/g" + std::to_string(i));
+  const OptionMap plain =
+      complete_options(parity.plugins.find(ComponentKind::kOptimizer, "sgd"),
+                       {{"momentum", 0.0}, {"weight_decay", 0.0}, {"nesterov", false}});
+  const std::vector<std::string> names = gradients_of(file, group);
+  std::vector<std::vector<int64_t>> shapes;
+  for (const std::string& i : names) shapes.push_back(file.info(group + "/g" + i).shape);
+  Stepper stepper(parity, {"sgd", plain}, 1, clip_limit(file, group, norm), shapes);
+  for (size_t i = 0; i < names.size(); ++i) {
+    std::vector<float> g = file.floats(group + "/g" + names[i]);
     stepper.set_gradient(i, g);
     std::fill(g.begin(), g.end(), 0.f);
     stepper.set(i, g);
   }
   stepper.step();
   parity.report.add("norm", number_error(stepper.norm(), norm), 1e-6);
-  for (size_t i = 0; i < 2; ++i) {
+  for (size_t i = 0; i < names.size(); ++i) {
     std::vector<float> clipped = stepper.get(i);
     for (float& x : clipped) x = -x;
-    const std::string name = "clipped" + std::to_string(i);
+    const std::string name = "clipped" + names[i];
     parity.report.add(name, largest_error(clipped, file.floats(group + "/" + name)), 1e-6);
   }
 }
@@ -184,14 +195,18 @@ void compare_schedules(Parity& parity) {
       bench.set_control(control);
       const std::vector<double> expected = file->numbers(group + "/lr");
       double worst = 0, worst_on_device = 0;  // both relative to the largest rate
-      const double top = *std::max_element(expected.begin(), expected.end());
+      const double top = std::max(1e-30, *std::max_element(expected.begin(), expected.end()));
+      const auto widen = [top](double& largest, double got, double rate) {
+        const double error = std::abs(got - rate) / top;
+        largest = error <= largest ? largest : error;  // a NaN stays
+      };
       for (size_t i = 0; i < expected.size(); ++i) {
         const auto update = static_cast<int64_t>(i) + 1;
         ops::begin_step(bench.exec(), bench.control());
         const auto on_device = static_cast<double>(bench.read_control().step.lr);
         ops::end_step(bench.exec(), bench.control());
-        worst = std::max(worst, std::abs(control.schedule.at(update) - expected[i]) / top);
-        worst_on_device = std::max(worst_on_device, std::abs(on_device - expected[i]) / top);
+        widen(worst, control.schedule.at(update), expected[i]);
+        widen(worst_on_device, on_device, expected[i]);
       }
       parity.report.add("lr", worst, 1e-12);
       parity.report.add("lr of the step", worst_on_device, 1e-6);

@@ -1,0 +1,67 @@
+// Dense products by cuBLASLt. Row-major c = op(a) op(b) is computed as the column-major transpose,
+// c^T = op(b)^T op(a)^T, with b as the first operand.
+#include <cublasLt.h>
+
+#include "core/base/check.h"
+#include "core/device/context_impl.h"
+#include "core/device/cuda_check.h"
+#include "core/device/exec_impl.h"
+#include "core/ops/gemm_backends.h"
+#include "core/ops/gemm_plan_cuda.h"
+
+namespace moiety::ops::cuda {
+
+namespace {
+
+/// The largest power of two up to 256 that divides an address.
+uint32_t alignment_of(const void* at) {
+  uint32_t alignment = 256;
+  while (reinterpret_cast<uintptr_t>(at) % alignment != 0) alignment /= 2;
+  return alignment;
+}
+
+int64_t pitch_of(const ConstTensorView& v) { return std::max(v.stride[0], v.dim(1)); }
+
+/// A product over nothing is zero.
+void clear(Exec& exec, const TensorView& c) {
+  const auto element = static_cast<size_t>(size_of(c.dtype));
+  MOIETY_CUDA_CHECK(cudaMemset2DAsync(
+      c.ptr, static_cast<size_t>(pitch_of(c)) * element, 0, static_cast<size_t>(c.dim(1)) * element,
+      static_cast<size_t>(c.dim(0)), static_cast<cudaStream_t>(exec.stream())));
+}
+
+}  // namespace
+
+void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const GemmForm& form) {
+  const int64_t k = a.dim(form.transpose_a ? 0 : 1);
+  if (k == 0) {
+    if (!form.accumulate) clear(exec, c);
+    return;
+  }
+  const GemmKey key{c.dim(0),
+                    c.dim(1),
+                    k,
+                    pitch_of(a),
+                    pitch_of(b),
+                    pitch_of(c),
+                    alignment_of(a.raw()),
+                    alignment_of(b.raw()),
+                    alignment_of(c.ptr),
+                    a.dtype,
+                    c.dtype,
+                    form.transpose_a,
+                    form.transpose_b,
+                    form.accumulate};
+  DeviceContext::Impl& context = exec.impl().context->impl();
+  auto* lt = static_cast<cublasLtHandle_t>(context.cublas_lt());
+  const TensorView workspace = context.workspace();
+  const GemmPlan& plan =
+      context.attached<GemmPlans>().find(lt, key, static_cast<size_t>(workspace.numel()));
+  const float one = 1, beta = form.accumulate ? 1.f : 0.f;
+  MOIETY_CUBLAS_CHECK(cublasLtMatmul(
+      lt, plan.product.get(), &one, b.raw(), plan.b.get(), a.raw(), plan.a.get(), &beta, c.ptr,
+      plan.c.get(), c.ptr, plan.c.get(), &plan.algorithm, workspace.ptr,
+      static_cast<size_t>(workspace.numel()), static_cast<cudaStream_t>(exec.stream())));
+}
+
+}  // namespace moiety::ops::cuda

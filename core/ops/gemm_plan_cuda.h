@@ -1,0 +1,48 @@
+// What cuBLASLt is to do for one shape: descriptors and the algorithm, chosen once and kept, so
+// that a captured step and a streamed one run the same kernels.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <compare>
+#include <map>
+#include <memory>
+
+#include <moiety/tensor.h>
+
+namespace moiety::ops::cuda {
+
+/// Everything that the choice of an algorithm may depend on.
+struct GemmKey {
+  int64_t m, n, k, a_pitch, b_pitch, c_pitch;
+  uint32_t a_alignment, b_alignment, c_alignment;
+  DType in, out;
+  bool transpose_a, transpose_b, accumulate;
+  auto operator<=>(const GemmKey&) const = default;
+};
+
+struct DestroyDescriptor {
+  void operator()(cublasLtMatmulDescOpaque_t* d) const { cublasLtMatmulDescDestroy(d); }
+  void operator()(cublasLtMatrixLayoutOpaque_t* d) const { cublasLtMatrixLayoutDestroy(d); }
+  void operator()(cublasLtMatmulPreferenceOpaque_t* d) const { cublasLtMatmulPreferenceDestroy(d); }
+};
+template <class T>
+using Descriptor = std::unique_ptr<T, DestroyDescriptor>;
+
+struct GemmPlan {
+  Descriptor<cublasLtMatmulDescOpaque_t> product;
+  Descriptor<cublasLtMatrixLayoutOpaque_t> a, b, c;
+  cublasLtMatmulAlgo_t algorithm = {};
+};
+
+/// One table a device, attached to its context.
+class GemmPlans {
+ public:
+  /// Asks cuBLASLt's heuristic at the first request of a key.
+  const GemmPlan& find(cublasLtHandle_t lt, const GemmKey& key, size_t workspace_bytes);
+
+ private:
+  std::map<GemmKey, GemmPlan> plans_;
+};
+
+}  // namespace moiety::ops::cuda

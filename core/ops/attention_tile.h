@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include <moiety/export.h>
+
 namespace moiety::ops {
 
 inline constexpr int64_t kTile = 64;     // queries and keys of a tile
@@ -29,8 +31,8 @@ struct TileMath {
 };
 
 /// The best of this machine.
-const TileMath& tile_math();
+MOIETY_API const TileMath& tile_math();
 /// All that this machine can run, slowest first, for the test that their bits agree.
-const TileMath* const* all_tile_math(int* count);
+MOIETY_API const TileMath* const* all_tile_math(int* count);
 
 }  // namespace moiety::ops

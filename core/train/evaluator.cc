@@ -38,10 +38,15 @@ std::optional<Evaluation> Evaluator::run(Exec& exec) const {
   // One divisor for all, known before the data: the sum is turned into a mean at the end.
   const auto divisor = static_cast<double>(shape.tokens() * batches_);
   double weight = 0;
+  // Spread over the whole split, however few are read.
+  const int64_t samples = shape.samples() * batches_;
+  const auto sample_of = [&](int64_t n) {
+    return n * session_.data->size(Split::kValidation) / samples;
+  };
   const RowMap* train_rows = exec.impl().rows;
   for (int64_t b = 0; b < batches_; ++b) {
     for (int64_t i = 0; i < shape.samples(); ++i) {
-      session_.data->fill(Split::kValidation, b * shape.samples() + i,
+      session_.data->fill(Split::kValidation, sample_of(b * shape.samples() + i),
                           layout_.rows_of(host_.data(), i));
     }
     weight += layout_.weight(host_.data(), 0);

@@ -17,7 +17,7 @@ struct Options {
     s.field("files", &Options::files, "files, or folders whose files are read in path order")
         .example(std::vector<std::string>{"/proc/self/exe"});
     s.field("validation_fraction", &Options::validation_fraction,
-            "share of the windows, from the end, that is never trained on")
+            "share of the windows, spread evenly over the text, that is never trained on")
         .range(0, 0.9);
   }
 };
@@ -49,7 +49,7 @@ class Text final : public DataSource {
   }
 
   void fill(Split split, int64_t sample, std::span<const TensorView> rows) const override {
-    const int64_t window = split == Split::kTrain ? sample : train_ + sample;
+    const int64_t window = split == Split::kTrain ? train_window(sample) : held_out(sample);
     auto* tokens = rows[0].data<int32_t>();
     auto* targets = rows[1].data<int32_t>();
     int64_t at = 0;
@@ -62,6 +62,24 @@ class Text final : public DataSource {
   }
 
  private:
+  /// Window of validation sample j: the middle of the j-th of equal parts of the text.
+  int64_t held_out(int64_t j) const {
+    return (2 * j + 1) * (train_ + validation_) / (2 * validation_);
+  }
+  /// The i-th window that is not held out.
+  int64_t train_window(int64_t i) const {
+    int64_t low = 0, high = validation_;  // how many held-out windows lie before it
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (held_out(middle) - middle <= i) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return i + low;
+  }
+
   int64_t sequence_;
   text::MappedFiles bytes_;
   int64_t train_ = 0, validation_ = 0;

@@ -67,9 +67,12 @@ std::vector<PhaseTime> PhaseTimer::collect() {
   }
   std::vector<PhaseTime> phases;
   for (size_t i = 0; i < scopes.size(); ++i) {
-    auto phase = std::find_if(phases.begin(), phases.end(),
-                              [&](const PhaseTime& p) { return p.name == scopes[i].name; });
-    if (phase == phases.end()) phase = phases.insert(phase, PhaseTime{scopes[i].name});
+    const auto phase = std::find_if(phases.begin(), phases.end(),
+                                    [&](const PhaseTime& p) { return p.name == scopes[i].name; });
+    if (phase == phases.end()) {
+      phases.push_back({scopes[i].name, own[i], 1});
+      continue;
+    }
     phase->milliseconds += own[i];
     phase->calls += 1;
   }

@@ -69,9 +69,12 @@ void Trainer::say(const std::string& text) {
 void Trainer::profile(PhaseTimer& timer) {
   runner_.run(/*graph=*/false, &timer);
   for (const PhaseTime& time : timer.collect()) {
-    auto same = std::find_if(phases_.begin(), phases_.end(),
-                             [&](const PhaseTime& p) { return p.name == time.name; });
-    if (same == phases_.end()) same = phases_.insert(same, PhaseTime{time.name});
+    const auto same = std::find_if(phases_.begin(), phases_.end(),
+                                   [&](const PhaseTime& p) { return p.name == time.name; });
+    if (same == phases_.end()) {
+      phases_.push_back(time);
+      continue;
+    }
     same->milliseconds += time.milliseconds;
     same->calls += time.calls;
   }

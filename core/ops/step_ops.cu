@@ -1,4 +1,4 @@
-// What frames a step, as single-threaded functors on either device, and the global norm.
+// What frames a step, as single-threaded functors on either device.
 #include "core/ops/step_ops.h"
 
 #include <cmath>
@@ -15,59 +15,6 @@ struct Begin {
     c->step.lr = static_cast<float>(c->schedule.at(c->step.update));
     c->step.loss_scale = static_cast<float>(c->scaler.scale);
     c->step.skip = 0;
-  }
-};
-
-/// One chunk a worker: sums of squares in f64, kept as two floats so that nothing is lost.
-struct ChunkSquares {
-  const TensorList::Chunk* chunks;
-  float *high, *low;
-  MOIETY_HD void operator()(int64_t i) const {
-    const float* x = chunks[i].data;
-    const int64_t n = chunks[i].size;
-    double lanes[4] = {};
-    int64_t j = 0;
-    for (; j + 4 <= n; j += 4) {
-      for (int lane = 0; lane < 4; ++lane) {
-        const auto v = static_cast<double>(x[j + lane]);
-        lanes[lane] += v * v;
-      }
-    }
-    for (; j < n; ++j) lanes[0] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-    const double sum = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
-    high[i] = static_cast<float>(sum);
-    const double rest = sum - static_cast<double>(high[i]);
-    low[i] = rest == rest ? static_cast<float>(rest) : 0.f;  // inf - inf
-  }
-};
-
-constexpr int64_t kGroup = 256;
-
-struct GroupSquares {
-  const float *high, *low;
-  float *group_high, *group_low;
-  int64_t n;
-  MOIETY_HD void operator()(int64_t g) const {
-    double sum = 0;
-    for (int64_t i = g * kGroup; i < n && i < (g + 1) * kGroup; ++i) {
-      sum += static_cast<double>(high[i]) + static_cast<double>(low[i]);
-    }
-    group_high[g] = static_cast<float>(sum);
-    const double rest = sum - static_cast<double>(group_high[g]);
-    group_low[g] = rest == rest ? static_cast<float>(rest) : 0.f;
-  }
-};
-
-struct Root {
-  const float *high, *low;
-  int64_t n;
-  float* out;
-  MOIETY_HD void operator()(int64_t) const {
-    double sum = 0;
-    for (int64_t g = 0; g < n; ++g) {
-      sum += static_cast<double>(high[g]) + static_cast<double>(low[g]);
-    }
-    *out = static_cast<float>(::sqrt(sum));
   }
 };
 
@@ -99,31 +46,7 @@ struct End {
 
 }  // namespace
 
-TensorList::TensorList(Exec& exec, std::span<const TensorView> tensors) {
-  const int64_t longest = exec.is_cuda() ? 1024 : 65536;  // elements of a chunk
-  std::vector<Chunk> chunks;
-  for (const TensorView& t : tensors) {
-    auto* data = t.data<float>();
-    for (int64_t begin = 0, n = t.numel(); begin < n; begin += longest) {
-      chunks.push_back({data + begin, n - begin < longest ? n - begin : longest});
-    }
-  }
-  size_ = static_cast<int64_t>(chunks.size());
-  if (size_ == 0) return;
-  chunks_ = static_cast<const Chunk*>(exec.upload(chunks.data(), chunks.size() * sizeof(Chunk)));
-}
-
 void begin_step(Exec& exec, StepControl* control) { for_each_row(exec, 1, Begin{control}); }
-
-void global_norm(Exec& exec, const TensorList& list, TensorView out) {
-  const int64_t n = list.size(), groups = (n + kGroup - 1) / kGroup;
-  const auto floats = [&](int64_t size) { return exec.scratch(DType::kF32, {size}).data<float>(); };
-  float *high = floats(n), *low = floats(n), *group_high = floats(groups),
-        *group_low = floats(groups);
-  for_each_row(exec, n, ChunkSquares{list.chunks(), high, low});
-  for_each_row(exec, groups, GroupSquares{high, low, group_high, group_low, n});
-  for_each_row(exec, 1, Root{group_high, group_low, groups, out.data<float>()});
-}
 
 void finish_gradients(Exec& exec, ConstTensorView norm, StepControl* control) {
   for_each_row(exec, 1, Finish{norm.data<float>(), control});

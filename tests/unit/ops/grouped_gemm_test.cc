@@ -50,9 +50,9 @@ INSTANTIATE_TEST_SUITE_P(Devices, GroupedGemmTest, kFloatDevices, case_name);
 
 TEST_P(GroupedGemmTest, EachSegmentMeetsItsExpert) {
   for (const Layout& l : kLayouts) {
-    for (const Transpose transpose : {Transpose::kNo, Transpose::kYes}) {
+    for (const auto transpose : {ops::Transpose::kNo, ops::Transpose::kYes}) {
       for (const DType out_type : {dtype(), DType::kF32}) {
-        const bool turned = transpose == Transpose::kYes;
+        const bool turned = transpose == ops::Transpose::kYes;
         const auto count = static_cast<size_t>(l.experts * l.in * l.out);
         const TensorView a =
             put(normal(static_cast<size_t>(l.slots * l.in), 1), dtype(), {l.slots, l.in});

@@ -9,25 +9,14 @@ namespace moiety {
 /// Top-k of the softmax, weights not renormalised, Switch's loss. Options pick what a gate may do.
 struct TestGateForm {
   int64_t k = 2, capacity = 0, eval_capacity = 0;
-  bool aux = true, scores = false, reads_x = false, bias = false;
+  bool aux = true, scores = false, reads_x = false;
   double jitter = 0;
 };
 
 class TestGate final : public GatingPolicy {
  public:
   TestGate(const TestGateForm& form, const ModelDims& dims) : form_(form), dims_(dims) {}
-  void declare(Declarations& to) const override {
-    if (form_.bias) {
-      ParamSpec spec;
-      spec.name = "bias";
-      spec.shape = {dims_.experts};
-      spec.init = Init::kUniform;
-      spec.fan_in = 4;
-      spec.keep_f32 = true;
-      to.parameter(spec);
-    }
-    to.buffer("load", DType::kF32, {dims_.experts});
-  }
+  void declare(Declarations& to) const override { to.buffer("load", DType::kF32, {dims_.experts}); }
   const void* facet(std::string_view name) const override {
     return name == "router_input_jitter" ? &form_.jitter : nullptr;
   }

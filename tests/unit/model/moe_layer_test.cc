@@ -123,6 +123,11 @@ TEST_P(MoeLayerTest, GradientsThroughTheGatesScores) {
   check_gradients();
 }
 
+TEST_P(MoeLayerTest, GradientsOfAGateThatReadsTheTokens) {
+  build(factory({.reads_x = true}));
+  check_gradients();
+}
+
 TEST_P(MoeLayerTest, GradientsWithPadding) {
   build(factory({}));
   std::vector<uint8_t> mask(kTokens, 1);

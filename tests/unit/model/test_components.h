@@ -6,7 +6,8 @@
 
 namespace moiety {
 
-/// Top-k of the softmax, weights not renormalised, Switch's loss. Options pick what a gate may do.
+/// Top-k of the softmax, weights not renormalised, Switch's loss. Options pick what a gate may do;
+/// with reads_x the loss is |x|^2 / 2 instead.
 struct TestGateForm {
   int64_t k = 2, capacity = 0, eval_capacity = 0;
   bool aux = true, scores = false, reads_x = false;
@@ -39,16 +40,25 @@ class TestGate final : public GatingPolicy {
     ops::assign_positions(exec, ops::SlotOrder::kToken, in.logits.dim(1), plan.capacity, plan.index,
                           plan.position);
     if (form_.aux) ops::balance_loss(exec, p, plan.index, plan.aux_loss);
+    if (form_.reads_x) ops::dot(exec, in.x, in.x, 0.5, plan.aux_loss);
     if (form_.scores) ops::copy(exec, p, plan.scores);
   }
   void backward(Exec& exec, const GatingInputs& in, const Params&, const RoutingPlan& plan,
                 const Saved& saved, const RoutingGrad& grad, const GatingGrad& out) const override {
     const TensorView dp = exec.scratch(DType::kF32, {in.logits.dim(0), in.logits.dim(1)});
     ops::topk_rows_backward(exec, plan.index, grad.weight, dp);
-    if (form_.aux) ops::balance_loss_backward(exec, plan.index, grad.aux_loss, dp);
+    if (form_.aux && !form_.reads_x) {
+      ops::balance_loss_backward(exec, plan.index, grad.aux_loss, dp);
+    }
+    if (form_.reads_x) {
+      ops::fill(exec, out.x, 0);
+      for (int64_t t = 0; t < in.x.dim(0); ++t) {  // the scalar times row t
+        ops::add_to_rows(exec, in.x.slice(0, t, 1).reshape({in.x.dim(1)}), grad.aux_loss, 1, {},
+                         out.x.slice(0, t, 1));
+      }
+    }
     if (form_.scores) ops::add(exec, dp, grad.scores, dp);
     ops::softmax_rows_backward(exec, saved["p"], dp, out.logits);
-    if (form_.reads_x) ops::fill(exec, out.x, 0);
   }
   void end_step(Exec& exec, const Params& params, ConstTensorView load) const override {
     ops::copy(exec, load, params["load"].value());

@@ -15,6 +15,15 @@
 namespace moiety::apps {
 namespace {
 
+/// Without the advice of the last line, and the rest as one line.
+std::string one_line(std::string text) {
+  text = text.substr(0, text.find("\nRebuild"));
+  for (size_t at = text.find("\n  "); at != std::string::npos; at = text.find("\n  ", at)) {
+    text.replace(at, 3, " ");
+  }
+  return text;
+}
+
 /// The row of a plugin file, or of the reason why it cannot be used.
 std::vector<std::string> list_row(const PluginFile& file, bool hidden) {
   std::string version = "-", cuda = "-", note = file.path.string();
@@ -24,10 +33,9 @@ std::vector<std::string> list_row(const PluginFile& file, bool hidden) {
     cuda = stamp.get("sm");
     check_stamp(file.path, stamp, host_stamp());
   } catch (const PluginError& e) {
-    const std::string why = e.what();
-    note = "UNUSABLE " + why.substr(0, why.find('\n'));
+    note = "UNUSABLE " + one_line(e.what());
   }
-  if (hidden) note += " (not used: another of this name comes first)";
+  if (hidden) note += " (not used: another of its name comes first)";
   return {kind_name(file.kind), file.name, version, cuda, note};
 }
 

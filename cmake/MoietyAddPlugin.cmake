@@ -3,6 +3,7 @@
 #
 # Builds moiety_<kind>_<name>.so, installs it where the core looks for plugins and, where tests are
 # on, adds the test conformance.<kind>.<name>. The same call works inside the tree and out of it.
+# LICENSE is shown by `moiety plugins show`; its default is the variable MOIETY_PLUGIN_LICENSE.
 # `.cu` sources build as plain C++, for the CPU only, where CUDA is not enabled. A plugin without a
 # `.cu` source calls moiety::ops alone and runs wherever the core does.
 
@@ -62,6 +63,9 @@ function(moiety_add_plugin name)
     _moiety_build_as_cxx(${cuda_sources})
   endif()
   target_compile_definitions(${target} PRIVATE MOIETY_PLUGIN_SM="${architectures}")
+  if(NOT arg_LICENSE)
+    set(arg_LICENSE ${MOIETY_PLUGIN_LICENSE})
+  endif()
   if(arg_LICENSE)
     target_compile_definitions(${target} PRIVATE MOIETY_PLUGIN_LICENSE="${arg_LICENSE}")
   endif()

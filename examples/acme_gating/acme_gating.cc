@@ -49,4 +49,6 @@ class AcmeGating final : public GatingPolicy {
 
 }  // namespace
 
-MOIETY_PLUGIN("acme", "0.1.0") { plugin.add<AcmeGating>("acme", "Top-1, load-balance loss"); }
+MOIETY_PLUGIN("acme", "0.1.0") {
+  plugin.add<AcmeGating>("acme", "Every token to its most likely expert, with capacity");
+}

@@ -10,7 +10,7 @@ void PluginPath::add_to(CLI::App& command) {
       .add_option("--plugin-path", folders,
                   "look for plugins in DIR first (repeatable; before MOIETY_PLUGIN_PATH)")
       ->type_name("DIR")
-      ->take_all();
+      ->allow_extra_args(false);  // one folder each time: what follows is the command's own
 }
 
 PluginRegistry PluginPath::registry() const {

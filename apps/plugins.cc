@@ -19,7 +19,8 @@ struct Arguments {
   PluginPath path;
   std::string kind, name;
   std::filesystem::path file, directory;
-  bool markdown = false;
+  std::string device = "auto";
+  bool markdown = false, perf = false;
 };
 
 }  // namespace
@@ -54,10 +55,13 @@ void add_plugins(CLI::App& app, int& code) {
 
   CLI::App* check = plugins->add_subcommand("check", "run the conformance kit on a plugin file");
   check->add_option("FILE", a->file)->required();
+  check->add_option("--device", a->device, "auto: CPU, and CUDA where there is a GPU; cpu; cuda")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  check->add_flag("--perf", a->perf, "also print times and bytes of scratch");
   a->path.add_to(*check);
   check->callback([a, &code] {
     PluginRegistry registry = a->path.registry();
-    code = check_plugin_file(registry, a->file);
+    code = check_plugin_file(registry, a->file, a->device, a->perf);
   });
 
   CLI::App* create = plugins->add_subcommand("new", "write a buildable project for a plugin");

@@ -19,7 +19,9 @@ int list_plugins(const PluginRegistry& registry, const std::string& kind);
 int show_plugin(PluginRegistry& registry, const std::string& kind, const std::string& name,
                 bool markdown);
 /// The conformance kit on one file; kFailedCheck when a check fails.
-int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file);
+/// `device` is auto, cpu or cuda; `perf` adds times.
+int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file,
+                      const std::string& device, bool perf);
 /// A buildable project in `directory` (default: <name>_gating in the current folder).
 int new_plugin(const std::string& kind, const std::string& name, std::filesystem::path directory);
 

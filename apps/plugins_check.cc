@@ -1,17 +1,44 @@
 // moiety plugins check.
-#include <cstdio>
+#include <fmt/format.h>
 
-#include <moiety/error.h>
+#include <array>
+#include <cstdio>
 
 #include "apps/commands.h"
 #include "apps/plugins.h"
+#include "core/testing/conformance.h"
 
 namespace moiety::apps {
+namespace {
 
-int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file) {
-  registry.add_file(file);
-  std::printf("%-40s %s\n", file.filename().c_str(), "loads: pass");
-  return kOk;
+const char* word(testing::Outcome outcome) {
+  switch (outcome) {
+    case testing::Outcome::kPass: return "pass";
+    case testing::Outcome::kFail: return "FAIL";
+    case testing::Outcome::kSkip: return "skip";
+  }
+  return "?";
+}
+
+}  // namespace
+
+int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file,
+                      const std::string& device, bool perf) {
+  const testing::CheckOptions options{perf, device};
+  std::array<int, 3> count{};  // by outcome
+  for (const testing::Finding& f : testing::check_library(registry, file, options)) {
+    const std::string line =
+        fmt::format("{}  {}  {:<16} {}", word(f.outcome), f.component, f.check, f.detail);
+    std::puts(line.substr(0, line.find_last_not_of(' ') + 1).c_str());
+    ++count[static_cast<size_t>(f.outcome)];
+  }
+  const int failed = count[static_cast<size_t>(testing::Outcome::kFail)];
+  const std::string sum =
+      fmt::format("{}: {} passed, {} failed, {} skipped", file.filename().string(),
+                  count[static_cast<size_t>(testing::Outcome::kPass)], failed,
+                  count[static_cast<size_t>(testing::Outcome::kSkip)]);
+  std::puts(sum.c_str());
+  return failed == 0 ? kOk : kFailedCheck;
 }
 
 }  // namespace moiety::apps

@@ -31,6 +31,9 @@ diff -r acme_gating "$source/examples/acme_gating" || fail "examples/acme_gating
 "$cmake" --build out
 "$source/scripts/check_exports.sh" out/moiety_gating_my_gate.so
 "$(dirname "$cmake")/ctest" --test-dir out --output-on-failure --no-tests=error
+loss=$(sed -n 's/.*"validation_loss":\([0-9.]*\).*/\1/p' out/run/metrics.jsonl | tail -n 1)
+awk -v loss="$loss" 'BEGIN { exit !(loss > 0 && loss < 2) }' ||
+  fail "the loss starts at 4.2 and ends at '$loss'"
 
 # Found where it is told to look, and, once installed, without being told.
 "$moiety" plugins show gating my_gate > /dev/null 2>&1 && fail "found without a path"
@@ -40,8 +43,8 @@ MOIETY_PLUGIN_PATH=$work/out "$moiety" plugins show gating my_gate > /dev/null |
 "$moiety" plugins show gating my_gate | grep -q "$prefix/lib/moiety/plugins" || fail "installed plugin"
 
 # A function that the SDK does not have is the author's link error.
-sed -i 's/ops::softmax_rows(/extern void softmax_of_the_future(Exec\&); softmax_of_the_future(exec); &/' \
-  work/my_gate_gating.cc
+sed -i -e 's/^namespace {$/namespace moiety::ops { void of_the_future(Exec\&); }\n&/' \
+  -e 's/ops::softmax_rows(/ops::of_the_future(exec); &/' work/my_gate_gating.cc
 "$cmake" --build out > link.log 2>&1 && fail "linked against a function that is nowhere"
 grep -q "undefined reference" link.log || fail "$(cat link.log)"
 echo "the SDK works out of the tree"

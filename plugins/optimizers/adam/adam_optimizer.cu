@@ -17,7 +17,7 @@ struct Options {
     s.field("betas", &Options::betas, "decay of the mean and of the variance")
         .length(2)
         .range(0, 0.9999999);
-    s.field("eps", &Options::eps, "added to the deviation").range(0, 1);
+    s.field("eps", &Options::eps, "added to the deviation").range(1e-20, 1);
     s.field("weight_decay", &Options::weight_decay, "decoupled or L2, see adam_w_mode")
         .range(0, 10);
     s.field("adam_w_mode", &Options::adam_w_mode, "true: decoupled decay (AdamW); false: L2");

@@ -15,7 +15,7 @@ struct Options {
     s.field("betas", &Options::betas, "decay of the mean and of the variance")
         .length(2)
         .range(0, 0.9999999);
-    s.field("eps", &Options::eps, "added to the deviation").range(0, 1);
+    s.field("eps", &Options::eps, "added to the deviation").range(1e-20, 1);
     s.field("weight_decay", &Options::weight_decay, "decoupled: times the learning rate")
         .range(0, 10);
   }

@@ -28,7 +28,7 @@ struct Leaf {
 
 /// Which leaf is wrong and by how much: |<grad, v> - (L(+hv) - L(-hv)) / 2h| over |grad|, for 20
 /// random v on every leaf. `loss` reads the leaves' values and says nothing where the plan jumped;
-/// such a v is drawn again. Skipped where it jumps in almost every direction.
+/// such a v, or one that crosses a kink, is drawn again. Skipped where almost every one does.
 Verdict judge_gradient(const std::vector<Leaf>& leaves,
                        const std::function<std::optional<double>()>& loss);
 

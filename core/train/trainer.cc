@@ -60,6 +60,7 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
   reader_.emplace(*session_.context, runner_, config,
                   [this](const StepRecord& record) { on_record(record); });
   first_step_ = step_;
+  first_tokens_ = tokens_;
 }
 
 Trainer::~Trainer() = default;
@@ -130,6 +131,7 @@ Outcome Trainer::loop() {
   }
   reader_->poll(/*all=*/true);
   progress_->finish_line();
+  if (profiled_ > 0 && profiled_ < config_.run.profile) report_profile();
   if (diverged_) {
     // Beside the numbered checkpoints: --resume goes on from the last good one.
     const std::filesystem::path file = directory_.checkpoints() / "diverged.h5";

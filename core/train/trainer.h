@@ -37,6 +37,7 @@ class MOIETY_API Trainer {
   bool limit_reached() const;
   void one_step();
   void profile(PhaseTimer& timer);
+  void report_profile();
   void on_record(StepRecord record);
   bool is_bad(const StepRecord& record) const;
   CheckpointInfo checkpoint_info() const;
@@ -63,7 +64,8 @@ class MOIETY_API Trainer {
   BalanceWatch balance_;
   bool graph_ = false, diverged_ = false;
   int64_t step_ = 0, tokens_ = 0, bad_steps_ = 0, cursor_ = 0;
-  int64_t saved_step_ = -1, profiled_ = 0, first_step_ = 0;
+  int64_t saved_step_ = -1, profiled_ = 0;
+  int64_t first_step_ = 0, first_tokens_ = 0;  // of this process
   double seconds_before_ = 0, started_ = 0, status_at_ = 0;
   StepRecord last_;
   std::vector<PhaseTime> phases_;

@@ -1,7 +1,10 @@
 // Saving, evaluating, and what a finished run prints.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/log.h"
+#include "core/base/strings.h"
 #include "core/train/generator.h"
 #include "core/train/machine_info.h"
 #include "core/train/reports.h"
@@ -52,6 +55,9 @@ void Trainer::evaluate() {
 }
 
 void Trainer::finish() {
+  const double spent = seconds();
+  const double pace =
+      static_cast<double>(tokens_ - first_tokens_) / std::max(spent - seconds_before_, 1e-9);
   if (config_.checkpoint.at_end) save();
   if (config_.eval.at_end) evaluate();
   if (validation_loss_) {
@@ -62,7 +68,9 @@ void Trainer::finish() {
   write_status("finished");
   const std::string folder = directory_.path().string(), file = config_.file.string();
   std::string next =
-      fmt::format("finished after {} steps in {}; next:\n", step_, clock_text(seconds()));
+      fmt::format("finished after {} steps in {}, {} tokens/s, peak memory {}; next:\n", step_,
+                  clock_text(spent), short_count(pace),
+                  short_bytes(static_cast<double>(session_.context->peak_bytes())));
   if (saved_step_ >= 0) {
     next += fmt::format("  moiety generate {} --prompt '#include <'\n", folder);
     next += fmt::format("  moiety train {} --run-dir {} --resume run.steps={}\n", file, folder,

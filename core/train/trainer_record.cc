@@ -78,7 +78,10 @@ void Trainer::profile(PhaseTimer& timer) {
     same->milliseconds += time.milliseconds;
     same->calls += time.calls;
   }
-  if (++profiled_ < config_.run.profile) return;
+  if (++profiled_ == config_.run.profile) report_profile();
+}
+
+void Trainer::report_profile() {
   const std::string table = phase_table(phases_, profiled_, layout_.shape().tokens());
   say("\n" + table);
   replace_file(directory_.path() / "profile.txt", table);

@@ -2,6 +2,8 @@
 // gives.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "core/config/load.h"
 #include "core/train/batch_loader.h"
 #include "core/train/evaluator.h"
@@ -76,15 +78,38 @@ TEST(Step, AccumulationGivesTheGradientOfTheWholeBatch) {
   EXPECT_NEAR(a / b, 1, 1e-5);
 }
 
-TEST(Step, GraphModeEqualsStreamModeBitForBit) {
-  const std::vector<std::string> overrides = {"train_micro_batch_size_per_gpu=2",
-                                              "gradient_accumulation_steps=2", "model.dropout=0.1"};
+/// Everything that changes from step to step: rate, noise, loss scale with a forced overflow.
+class GraphStep : public testing::TestWithParam<const char*> {};
+
+TEST_P(GraphStep, EqualsStreamModeBitForBit) {
+  const std::string device = GetParam();
+  if (device == "cuda" && !cuda_unavailable().empty()) {
+    const char* required = std::getenv("MOIETY_REQUIRE_GPU");
+    if (required != nullptr && std::string(required) == "1") FAIL() << cuda_unavailable();
+    GTEST_SKIP() << cuda_unavailable();
+  }
+  const std::vector<std::string> overrides = {
+      "run.device=" + device,
+      "run.deterministic=true",
+      "train_micro_batch_size_per_gpu=2",
+      "gradient_accumulation_steps=2",
+      "model.dropout=0.1",
+      "moe.gate={type: top1, params: {use_rts: true}}",
+      "fp16={enabled: true, initial_scale_power: 22, hysteresis: 1}",
+      "scheduler={type: WarmupLR, params: {warmup_num_steps: 8}}"};
   SmallRun stream(overrides), graph(overrides);
   stream.steps(12);
   graph.steps(12, /*graph=*/true);
   EXPECT_EQ(stream.weights(), graph.weights());
-  EXPECT_EQ(stream.runner->read_control().step.batch, 12);
+  const ops::StepControl control = graph.runner->read_control();
+  EXPECT_EQ(control.step.batch, 12);
+  EXPECT_GT(control.step.update, 1);
+  EXPECT_GT(control.skipped, 0);
+  EXPECT_EQ(control.step.lr, stream.runner->read_control().step.lr);
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, GraphStep, testing::Values("cpu", "cuda"),
+                         [](const auto& device) { return std::string(device.param); });
 
 TEST(Step, LearnsAndNeedsItsExperts) {
   SmallRun run({"train_micro_batch_size_per_gpu=32"});

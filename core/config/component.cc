@@ -62,7 +62,8 @@ void report_unknown_option(const Node::Entry& entry, const std::string& path,
   std::string problem =
       owner + " has no option '" + entry.key + "'" + did_you_mean(entry.key, names);
   if (entry.key == "max_grad_norm") problem += "; did you mean 'gradient_clipping'?";
-  problem += names.empty() ? "; it has none" : "; it has: " + join(names, ", ");
+  problem += problem.ends_with('?') ? " " : "; ";
+  problem += names.empty() ? "it has none" : "it has: " + join(names, ", ");
   draft.report.add(entry.mark, path, problem);
 }
 
@@ -111,7 +112,8 @@ TypeAndParams read_type_and_params(const Node* node, const std::string& path, Dr
     } else if (!is_note(entry.key)) {
       std::string problem = "unknown key" + did_you_mean(entry.key, {"type", "params"});
       draft.report.add(entry.mark, inside,
-                       problem + "; expected type and params (a component's options go there)");
+                       problem + (problem.ends_with('?') ? " " : "; ") +
+                           "expected type and params (a component's options go there)");
     }
   }
   return out;
@@ -178,7 +180,8 @@ const ComponentInfo* find_component(ComponentKind kind, const std::string& type,
   for (const std::filesystem::path& folder : plugins.folders()) folders.push_back(folder.string());
   std::string problem =
       "no " + kind_text(kind) + " '" + type + "'" + did_you_mean(lower(type), names);
-  problem += "; installed: " + (names.empty() ? "none" : join(names, ", "));
+  problem += problem.ends_with('?') ? " " : "; ";
+  problem += "installed: " + (names.empty() ? "none" : join(names, ", "));
   problem += "; looked for moiety_" + std::string(kind_name(kind)) + "_" + lower(type) +
              ".so in: " + (folders.empty() ? "no folder" : join(folders, ", "));
   draft.report.add(mark, path, problem);

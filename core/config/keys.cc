@@ -159,6 +159,10 @@ KeyRef KeyRef::duration() {
   key_.rules.duration = true;
   return *this;
 }
+KeyRef KeyRef::later_choices(std::vector<std::string> names) {
+  key_.later_choices = std::move(names);
+  return *this;
+}
 KeyRef KeyRef::nullable() {
   key_.nullable = true;
   return *this;

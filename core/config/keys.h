@@ -29,13 +29,14 @@ struct Key {
   OptionSpec option;  // option.name is the whole path
   ValueRules rules;
   KeyRole role = KeyRole::kValue;
-  std::vector<std::string> aliases;  // other last parts of the path
-  std::string default_text;          // of a default that follows from other keys
-  std::string reason;                // kAccepted, kLater
-  std::vector<std::string> off;      // kLater: the values that are accepted
-  std::string gate_option;           // kGateOption
-  ComponentKind kind{};              // kComponent
-  bool nullable = false;             // null stands for the default
+  std::vector<std::string> aliases;        // other last parts of the path
+  std::string default_text;                // of a default that follows from other keys
+  std::string reason;                      // kAccepted, kLater
+  std::vector<std::string> off;            // kLater: the values that are accepted
+  std::vector<std::string> later_choices;  // kValue: refused by name
+  std::string gate_option;                 // kGateOption
+  ComponentKind kind{};                    // kComponent
+  bool nullable = false;                   // null stands for the default
 
   std::function<void(Draft&, const Value&)> store;
   std::function<Value(const RunConfig&, const Inputs&)> value;
@@ -82,6 +83,7 @@ class KeyRef {
   KeyRef single();
   KeyRef duration();
   KeyRef nullable();
+  KeyRef later_choices(std::vector<std::string> names);
 
  private:
   Key& key_;

@@ -53,7 +53,8 @@ void declare_losses(Keys& keys) {
   moe.choice("balance_scope", &MoeConfig::balance_scope,
              {{"micro_batch", BalanceScope::kMicroBatch}, {"model", BalanceScope::kModel}},
              "tokens the balancing loss averages over: those of a layer in a micro-batch, or those "
-             "of all MoE layers together");
+             "of all MoE layers together")
+      .later_choices({"sequence", "global_batch"});
   moe.field("z_loss_coeff", &MoeConfig::z_loss_coeff,
             "weight of the squared log-sum-exp of the router's logits")
       .range(0, 1e6);

@@ -109,7 +109,8 @@ void resolve_moe_layers(Draft& d) {
   const Mark mark = d.where({"moe.num_experts"});
   const bool pyramid = counts.size() > 1;
   if (layers.empty()) {
-    d.report.add(mark, "moe.num_experts", "no layer is an MoE layer: " + arithmetic(d, 0));
+    d.report.add(d.where({"moe.expert_interval", "moe.num_experts"}), "moe.num_experts",
+                 "no layer is an MoE layer: " + arithmetic(d, 0));
     return;
   }
   if (!pyramid) counts.assign(layers.size(), counts[0]);

@@ -30,7 +30,7 @@ size_t count_nodes(const Node& node) {
 
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(std::string source) : source_(std::move(source)) {}
+  explicit TreeBuilder(Mark start) : start_(std::move(start)) {}
 
   Node take() { return std::move(root_); }
 
@@ -46,6 +46,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto it = anchors_.find(anchor);
     if (it == anchors_.end()) fail(place(mark), "an alias inside what it names");
+    count(count_nodes(it->second), place(mark));
     Node copy = it->second;
     copy.mark = place(mark);
     add(std::move(copy), 0);
@@ -84,7 +85,15 @@ class TreeBuilder : public YAML::EventHandler {
   [[noreturn]] void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
     fail(place(mark), "tags are not supported, got '" + tag + "'; write the plain value");
   }
-  Mark place(const YAML::Mark& mark) const { return {source_, mark.line + 1, mark.column + 1}; }
+  /// Inside the value of an override everything stands at the override.
+  Mark place(const YAML::Mark& mark) const {
+    if (start_.line == 0) return start_;
+    return {start_.source, mark.line + 1, mark.column + 1};
+  }
+  void count(size_t nodes, const Mark& mark) {
+    total_ += nodes;
+    if (total_ > kMaxNodes) fail(mark, "the file grows beyond what a configuration can be");
+  }
 
   void open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag,
             YAML::anchor_t anchor) {
@@ -106,8 +115,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void add(Node node, YAML::anchor_t anchor) {
     if (anchor != 0) anchors_[anchor] = node;
-    total_ += anchors_.empty() ? 1 : count_nodes(node);
-    if (total_ > kMaxNodes) fail(node.mark, "the file grows beyond what a configuration can be");
+    count(1, node.mark);
     if (stack_.empty()) {
       root_ = std::move(node);
       return;
@@ -131,7 +139,11 @@ class TreeBuilder : public YAML::EventHandler {
       fail(node.mark, "merge keys are not supported; compose files with 'base:'");
     }
     if (const Node::Entry* first = top.node.find(node.text)) {
-      fail(node.mark, node.text + ": the key appears twice; first at line " +
+      std::string path;
+      for (const Frame& frame : stack_) {
+        if (frame.has_key) path = child_path(path, frame.key);
+      }
+      fail(node.mark, child_path(path, node.text) + ": the key appears twice; first at line " +
                           std::to_string(first->mark.line));
     }
     top.has_key = true;
@@ -139,60 +151,48 @@ class TreeBuilder : public YAML::EventHandler {
     top.key_mark = node.mark;
   }
 
-  std::string source_;
+  Mark start_;
   Node root_;
   std::vector<Frame> stack_;
   std::map<YAML::anchor_t, Node> anchors_;
   size_t total_ = 0;
 };
 
-void place_all(Node& node, const Mark& mark) {
-  node.mark = mark;
-  for (Node& item : node.items) place_all(item, mark);
-  for (Node::Entry& entry : node.entries) {
-    entry.mark = mark;
-    place_all(entry.value, mark);
+Node parse(const std::string& text, const Mark& start) {
+  try {
+    TreeBuilder builder(start);
+    std::istringstream in(text);
+    YAML::Parser parser(in);
+    parser.HandleNextDocument(builder);
+    TreeBuilder rest(start);
+    if (parser.HandleNextDocument(rest)) {
+      throw ConfigError(rest.take().mark.text() + ": a second document; expected one");
+    }
+    return builder.take();
+  } catch (const YAML::Exception& e) {
+    Mark mark = start;
+    if (mark.line != 0) mark.line = e.mark.line + 1, mark.column = e.mark.column + 1;
+    throw ConfigError(mark.text() + ": cannot be read as YAML: " + e.msg);
   }
-}
-
-Node parse(const std::string& text, const std::string& source) {
-  TreeBuilder builder(source);
-  std::istringstream in(text);
-  YAML::Parser parser(in);
-  parser.HandleNextDocument(builder);
-  Node root = builder.take();
-  TreeBuilder rest(source);
-  if (parser.HandleNextDocument(rest)) {
-    throw ConfigError(rest.take().mark.text() + ": a second document; expected one");
-  }
-  return root;
 }
 
 }  // namespace
 
 Node parse_yaml(const std::string& text, const std::string& source) {
-  try {
-    Node root = parse(text, source);
-    if (root.is_null()) root = Node::map({source, 1, 1});
-    if (!root.is_map()) {
-      throw ConfigError(root.mark.text() + ": expected a map of keys at the top of the file");
-    }
-    root.mark = {source, 1, 1};
-    return root;
-  } catch (const YAML::Exception& e) {
-    const Mark mark{source, e.mark.line + 1, e.mark.column + 1};
-    throw ConfigError(mark.text() + ": cannot be read as YAML: " + e.msg);
+  const Mark start{source, 1, 1};
+  Node root = parse(text, start);
+  if (root.is_null()) root = Node::map(start);
+  if (!root.is_map()) {
+    throw ConfigError(root.mark.text() + ": expected a map of keys at the top of the file");
   }
+  root.mark = start;
+  return root;
 }
 
 Node parse_value(const std::string& text, const Mark& mark) {
-  try {
-    Node node = parse(text, mark.source);
-    place_all(node, mark);
-    return node;
-  } catch (const YAML::Exception& e) {
-    throw ConfigError(mark.text() + ": cannot be read as YAML: " + e.msg);
-  }
+  Node node = parse(text, {mark.source, 0, 0});
+  node.mark = mark;
+  return node;
 }
 
 }  // namespace moiety::config

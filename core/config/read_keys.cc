@@ -96,6 +96,13 @@ class KeyReader {
   }
 
   void read_plain(const Key& key, const Node& node) {
+    const std::vector<std::string>& later = key.later_choices;
+    if (node.is_scalar() && std::find(later.begin(), later.end(), node.text) != later.end()) {
+      d_.report.add(node.mark, key.path(),
+                    "'" + node.text + "' is what this version does not have; expected " +
+                        expected(key.option, key.rules));
+      return;
+    }
     if (const auto value = read_value(node, key.option, key.rules, key.path(), d_.report)) {
       key.store(d_, *value);
     }

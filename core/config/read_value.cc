@@ -1,6 +1,7 @@
 #include "core/config/read_value.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <utility>
 
@@ -13,13 +14,20 @@ namespace {
 bool has_min(const OptionSpec& spec) { return spec.min > -1e300; }
 bool has_max(const OptionSpec& spec) { return spec.max < 1e300; }
 
+/// 1000000 rather than 1e+06.
+std::string bound_text(double x) {
+  constexpr double kWhole = 1e16;
+  const bool whole = std::abs(x) < kWhole && x == std::floor(x);
+  return whole ? std::to_string(static_cast<int64_t>(x)) : float_text(x);
+}
+
 /// " in [1, 8]", " of at least 1", or "".
 std::string range_text(const OptionSpec& spec) {
   if (has_min(spec) && has_max(spec)) {
-    return " in [" + float_text(spec.min) + ", " + float_text(spec.max) + "]";
+    return " in [" + bound_text(spec.min) + ", " + bound_text(spec.max) + "]";
   }
-  if (has_min(spec)) return " of at least " + float_text(spec.min);
-  if (has_max(spec)) return " of at most " + float_text(spec.max);
+  if (has_min(spec)) return " of at least " + bound_text(spec.min);
+  if (has_max(spec)) return " of at most " + bound_text(spec.max);
   return "";
 }
 
@@ -68,24 +76,24 @@ class Reader {
   }
 
   std::optional<Value> refuse(const Node& node, const std::string& path) {
-    std::string problem;
-    if (!spec_.choices.empty() && node.is_scalar())
-      problem = did_you_mean(node.text, spec_.choices);
-    if (!problem.empty()) problem = "'" + node.text + "' is not a choice" + problem + "; ";
-    problem += "expected " + expected(spec_, rules_) + ", got " + shown(node);
-    report_.add(node.mark, path, problem + hint(node));
+    report_.add(node.mark, path,
+                "expected " + expected(spec_, rules_) + ", got " + shown(node) + hint(node));
     return std::nullopt;
   }
 
   /// A word on values that look right to a reader of other formats.
   std::string hint(const Node& node) const {
+    constexpr size_t kWord = 4;  // shorter ones are near to too many
     if (!node.is_scalar()) return "";
+    if (!spec_.choices.empty() && node.text.size() >= kWord) {
+      return did_you_mean(node.text, spec_.choices);
+    }
     if (spec_.type == OptionType::kBool) {
       for (const char* word : {"yes", "no", "on", "off", "Yes", "No", "On", "Off"}) {
         if (node.text == word) return " (in YAML 1.2 a string)";
       }
     }
-    if (spec_.type == OptionType::kString && !node.quoted) return "; write it in quotes";
+    if (spec_.type == OptionType::kString && !to_string(node)) return "; write it in quotes";
     if (node.quoted) return "; write it without quotes";
     if (node.text == "auto") return "; to have it chosen, leave the key out";
     if (node.text.size() > 1 && node.text[0] == '0' && spec_.type == OptionType::kInt &&

@@ -17,9 +17,9 @@ void Report::add(const Mark& mark, std::string_view path, const std::string& pro
 }
 
 bool Report::ok(std::string_view path) const {
-  const std::string inside = std::string(path) + ".";
   return std::none_of(failed_.begin(), failed_.end(), [&](const std::string& failed) {
-    return failed == path || failed.starts_with(inside);
+    if (!failed.starts_with(path)) return false;
+    return failed.size() == path.size() || failed[path.size()] == '.' || failed[path.size()] == '[';
   });
 }
 

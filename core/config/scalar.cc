@@ -179,7 +179,7 @@ std::string value_text(const Value& value) {
 
 std::string shown(const Node& node) {
   if (node.is_null()) return "null";
-  if (node.is_list()) return "a list";
+  if (node.is_list()) return "a list of " + std::to_string(node.items.size());
   if (node.is_map()) return "a map";
   return (node.quoted ? "the string '" : "'") + node.text + "'";
 }

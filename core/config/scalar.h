@@ -29,7 +29,7 @@ std::string float_text(double x);
 std::string string_text(const std::string& text);
 /// A value as one line of YAML; lists in brackets.
 std::string value_text(const Value& value);
-/// For messages: 'two', the string '2', null, a list, a map.
+/// For messages: 'two', the string '2', null, a list of 3, a map.
 std::string shown(const Node& node);
 
 }  // namespace moiety::config

@@ -86,8 +86,9 @@ const SchedulerType* find_type(const TypeAndParams& given, Draft& d) {
   } else {
     problem += did_you_mean(given.type, names);
   }
-  d.report.add(given.type_mark, "scheduler.type",
-               problem + "; expected one of: " + join(names, ", "));
+  d.report.add(
+      given.type_mark, "scheduler.type",
+      problem + (problem.ends_with('?') ? " " : "; ") + "expected one of: " + join(names, ", "));
   return nullptr;
 }
 

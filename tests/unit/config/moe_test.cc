@@ -1,0 +1,75 @@
+// The moe section: layers, counts, gates.
+#include "tests/unit/config/config_test.h"
+
+namespace moiety {
+namespace {
+
+using Ints = std::vector<int64_t>;
+
+TEST(Moe, IntervalCountsFromOne) {
+  const RunConfig c = parse("model: {layers: 6}\nmoe: {num_experts: 8}\n");
+  EXPECT_TRUE(c.moe.enabled);
+  EXPECT_EQ(c.moe.layers, (Ints{1, 3, 5}));
+  EXPECT_EQ(c.moe.num_experts, (Ints{8, 8, 8}));
+  EXPECT_EQ(parse("model: {layers: 7}\nmoe: {num_experts: 8, expert_interval: 3}\n").moe.layers,
+            (Ints{2, 5}));
+}
+
+TEST(Moe, PyramidAndDenseLayersInIt) {
+  const RunConfig c = parse("model: {layers: 6}\nmoe: {num_experts: [4, 1, 8]}\n");
+  EXPECT_EQ(c.moe.layers, (Ints{1, 5}));
+  EXPECT_EQ(c.moe.num_experts, (Ints{4, 8}));
+}
+
+TEST(Moe, ListedLayers) {
+  const RunConfig c = parse("model: {layers: 6}\nmoe: {num_experts: [4, 1], layers: [0, 5]}\n");
+  EXPECT_EQ(c.moe.layers, (Ints{0, 5}));
+  EXPECT_EQ(c.moe.num_experts, (Ints{4, 1}));
+}
+
+TEST(Moe, OffUnlessAsked) {
+  EXPECT_FALSE(parse("").moe.enabled);
+  EXPECT_TRUE(parse("").moe.gate.type.empty());
+  EXPECT_FALSE(parse("moe: {enabled: false, num_experts: 8}").moe.enabled);
+}
+
+TEST(Moe, KChoosesTheGate) {
+  EXPECT_EQ(parse("moe: {num_experts: 8}").moe.gate.type, "top1");
+  EXPECT_EQ(parse("moe: {num_experts: 8, k: 2}").moe.gate.type, "top2");
+  const RunConfig c = parse("moe: {num_experts: 8, k: 3}");
+  EXPECT_EQ(c.moe.gate.type, "topk");
+  EXPECT_EQ(option<int64_t>(c.moe.gate, "k"), 3);
+  EXPECT_EQ(source_of(c, "moe.gate.type"), "chosen by moe.k: 3");
+  EXPECT_EQ(parse("moe: {num_experts: 8, k: 2, gate: {type: top2}}").moe.gate.type, "top2");
+}
+
+TEST(Moe, KeysFillTheGatesOptions) {
+  const RunConfig c = parse(
+      "moe:\n  num_experts: 8\n  capacity_factor: 1.5\n  eval_capacity_factor: 2\n"
+      "  min_capacity: 7\n  drop_tokens: false\n  use_rts: false\n  noisy_gate_policy: null\n");
+  EXPECT_EQ(option<double>(c.moe.gate, "capacity_factor"), 1.5);
+  EXPECT_EQ(option<double>(c.moe.gate, "eval_capacity_factor"), 2);
+  EXPECT_EQ(option<int64_t>(c.moe.gate, "min_capacity"), 7);
+  EXPECT_FALSE(option<bool>(c.moe.gate, "drop_tokens"));
+  EXPECT_FALSE(option<bool>(c.moe.gate, "use_rts"));
+  EXPECT_EQ(option<std::string>(c.moe.gate, "noisy_gate_policy"), "None");
+  EXPECT_EQ(source_of(c, "moe.gate.params.capacity_factor"),
+            "test.yaml:4:20 (moe.train_capacity_factor)");
+}
+
+TEST(Moe, WidthsFollow) {
+  const RunConfig c = parse("model: {hidden: 32}\nmoe: {num_experts: 8}\n");
+  EXPECT_EQ(c.model.ffn_hidden, 128);
+  EXPECT_EQ(c.moe.hidden, 128);
+  EXPECT_EQ(c.moe.expert.type, "ffn");
+  EXPECT_EQ(parse("model: {hidden: 32}\nmoe: {num_experts: 8, hidden: 16}\n").moe.hidden, 16);
+}
+
+TEST(Moe, WarnsWhenNothingBalances) {
+  const RunConfig c = parse("run: {steps: 1}\nmoe: {num_experts: 8, moe_loss_coeff: 0}");
+  ASSERT_EQ(c.warnings.size(), 1U);
+  EXPECT_NE(c.warnings[0].find("balance"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace moiety

@@ -33,7 +33,7 @@ void declare_model_keys(Keys& keys) {
   model
       .field("init_std", &ModelConfig::init_std,
              "standard deviation of the initial weights; projections into the residual stream "
-             "start with init_std / sqrt(2 * layers)")
+             "start with init_std / sqrt(2 * layers); 0 = by the number of inputs")
       .range(0, 10);
   model.field("tie_embeddings", &ModelConfig::tie_embeddings,
               "the head uses the token embedding's weights");

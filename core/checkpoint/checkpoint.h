@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/model/parameter_table.h"
 #include "core/base/loss_scaler.h"
+#include "core/model/parameter_table.h"
 
 namespace moiety {
 

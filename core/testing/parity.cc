@@ -54,7 +54,7 @@ ParityReport run_parity(const std::filesystem::path& golden, PluginRegistry& plu
                golden.string());
   ParityReport report;
   Parity parity{golden, plugins, context, report};
-  std::set<std::string> served = {"README.md"};
+  std::set<std::string> served;
   for (const Reference& reference : kReferences) {
     served.insert(reference.file);
     reference.compare(parity);
@@ -66,7 +66,9 @@ ParityReport run_parity(const std::filesystem::path& golden, PluginRegistry& plu
   std::vector<std::filesystem::path> others;
   for (const auto& entry : std::filesystem::directory_iterator(golden)) {
     const std::string name = entry.path().filename().string();
-    if (served.count(name) == 0 && !name.starts_with('.')) others.push_back(entry.path());
+    const std::filesystem::path kind = entry.path().extension();
+    const bool data = kind != ".md" && kind != ".txt" && kind != ".cc" && !name.starts_with('.');
+    if (data && served.count(name) == 0) others.push_back(entry.path());
   }
   std::sort(others.begin(), others.end());
   for (const auto& entry : others) mark_later(parity, entry);

@@ -34,7 +34,7 @@ class ExpertChecks {
     report_.check("grad_mode", {"repeatable"}, [&] { return grad_mode(); });
     report_.check("dtypes", {"gradient"}, [&] { return dtypes(); });
     report_.check("errors", [&] { return errors(); });
-    report_.check("edges", {"written", "bounds", "segments"}, [&] { return edges(); });
+    report_.check("edges", {"bounds", "received"}, [&] { return edges(); });
     check_probe(subject_, report_, {"repeatable"}, [&](DeviceContext& device) {
       auto expert = subject_.make<ExpertType>();
       auto parameters = std::make_shared<ComponentParameters>(device, *expert, /*expert=*/true);

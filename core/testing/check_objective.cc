@@ -72,7 +72,7 @@ class ObjectiveChecks {
     ObjectiveRows in = random_;
     const Ran at = ran(in);
     return judge_gradient({{"the logits", &in.logits, at->grad}}, [&]() -> std::optional<double> {
-      const Ran moved = ran(in, {.with_grad = false});
+      const Ran moved = ran(in);
       return dot(moved->row_loss, std::vector<float>(kRows, 1.f));
     });
   }

@@ -69,8 +69,8 @@ class OptimizerChecks {
   }
 
   Verdict bounds() {
-    const auto optimizer = make();
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const auto optimizer = make();  // a second bind is for `rebind`
       Training t(context(), *optimizer, {.shape = {7, 3}, .value = dtype});
       t.bind(*optimizer);
       t.step(*optimizer);

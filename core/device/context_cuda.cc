@@ -76,6 +76,14 @@ class CudaContext final : public DeviceContext::Impl {
                        static_cast<double>(properties.totalGlobalMem) / (1 << 30), properties.major,
                        properties.minor);
   }
+  int compute_capability() const override {
+    int major = 0, minor = 0;
+    MOIETY_CUDA_CHECK(
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device_.index));
+    MOIETY_CUDA_CHECK(
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device_.index));
+    return 10 * major + minor;
+  }
   void copy(void* to, const void* from, size_t bytes) const override {
     MOIETY_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_.get()));
   }

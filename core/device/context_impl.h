@@ -15,6 +15,7 @@ namespace moiety {
 struct DeviceContext::Impl {
   virtual ~Impl() = default;
   virtual std::string description() const = 0;
+  virtual int compute_capability() const { return 0; }
   virtual void copy(void* to, const void* from, size_t bytes) const = 0;
   virtual void fill(void* at, uint8_t byte, size_t bytes) const = 0;
   virtual void synchronize() const = 0;

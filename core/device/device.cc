@@ -29,6 +29,7 @@ DeviceContext::DeviceContext(Device device, int threads)
 DeviceContext::~DeviceContext() = default;
 
 std::string DeviceContext::description() const { return impl_->description(); }
+int DeviceContext::compute_capability() const { return impl_->compute_capability(); }
 void* DeviceContext::stream() const { return impl_->stream(); }
 void* DeviceContext::copy_stream() const { return impl_->copy_stream(); }
 void* DeviceContext::cublas() const { return impl_->cublas(); }

@@ -49,6 +49,7 @@ class MOIETY_API DeviceContext {
 
   Device device() const { return device_; }
   std::string description() const;  ///< "CPU, 2 threads" | "NVIDIA H200, 139.8 GiB, sm_90"
+  int compute_capability() const;   ///< 90 for 9.0; 0 on the CPU
   void* stream() const;             ///< cudaStream_t or nullptr
   void* copy_stream() const;        ///< cudaStream_t or nullptr: H2D staging beside the step
   void* cublas() const;             ///< cublasHandle_t or nullptr

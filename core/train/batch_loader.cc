@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/plugin/gate.h"
 #include "core/train/permutation.h"
 
 namespace moiety {
@@ -57,8 +58,10 @@ void BatchLoader::fill(Slot& slot, int64_t cursor) const {
   if (slot.copied != nullptr) slot.copied->wait();
   const int64_t samples = layout_.shape().samples();
   for (int64_t i = 0; i < samples; ++i) {
-    source_.fill(Split::kTrain, shuffled_sample(cursor + i, size_, options_.seed),
-                 layout_.rows_of(slot.memory.data(), i));
+    in_plugin("the data source", "fill", -1, [&] {
+      source_.fill(Split::kTrain, shuffled_sample(cursor + i, size_, options_.seed),
+                   layout_.rows_of(slot.memory.data(), i));
+    });
   }
   write_denominators(layout_, options_.reduction, slot.memory.data());
 }

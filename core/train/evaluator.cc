@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/plugin/gate.h"
+
 namespace moiety {
 
 namespace {
@@ -46,8 +48,10 @@ std::optional<Evaluation> Evaluator::run(Exec& exec) const {
   const RowMap* train_rows = exec.impl().rows;
   for (int64_t b = 0; b < batches_; ++b) {
     for (int64_t i = 0; i < shape.samples(); ++i) {
-      session_.data->fill(Split::kValidation, sample_of(b * shape.samples() + i),
-                          layout_.rows_of(host_.data(), i));
+      in_plugin("the data source", "fill", -1, [&] {
+        session_.data->fill(Split::kValidation, sample_of(b * shape.samples() + i),
+                            layout_.rows_of(host_.data(), i));
+      });
     }
     weight += layout_.weight(host_.data(), 0);
     layout_.denominators(host_.data())[0] = static_cast<float>(divisor);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/checkpoint/checkpoint.h"
+#include "core/plugin/stamp.h"
 
 namespace moiety {
 
@@ -18,6 +19,14 @@ Device choose_device(const std::string& wanted) {
         "run.device is cuda, but no CUDA device can be used: {}; set run.device=cpu", why));
   }
   return {};
+}
+
+/// Every component that runs on the device must have been built for it.
+void require_device_code(const DeviceContext& context, const PluginRegistry& plugins) {
+  if (context.device().type != DeviceType::kCuda) return;
+  for (const ComponentInfo& info : plugins.loaded()) {
+    if (info.kind != ComponentKind::kData) check_device(info, context.compute_capability());
+  }
 }
 
 ModelDims dims_of(const RunConfig& config) {
@@ -42,6 +51,7 @@ Session make_model_session(const RunConfig& config, PluginRegistry& plugins) {
   session.context = std::make_unique<DeviceContext>(choose_device(config.run.device),
                                                     static_cast<int>(config.run.threads));
   session.model = make_model(config, plugins, *session.context);
+  require_device_code(*session.context, plugins);
   return session;
 }
 
@@ -55,6 +65,7 @@ Session make_session(const RunConfig& config, PluginRegistry& plugins) {
       plugins.create<Objective>(config.objective.type, config.objective.options, dims);
   session.optimizer =
       plugins.create<Optimizer>(config.optimizer.type, config.optimizer.options, dims);
+  require_device_code(*session.context, plugins);
   if (!config.model.init_from.empty()) {
     load_weights(config.model.init_from, session.model->parameters());
   }

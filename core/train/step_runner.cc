@@ -1,5 +1,6 @@
 #include "core/train/step_runner.h"
 
+#include "core/plugin/gate.h"
 #include "core/train/schedule.h"
 
 namespace moiety {
@@ -70,7 +71,7 @@ StepRunner::StepRunner(const Parts& parts, const RunConfig& config)
 
   ParameterTable& table = parts.model->parameters();
   const std::vector<ParamSlice> slices = table.slices(*parts.optimizer);
-  parts.optimizer->bind(exec_, slices);
+  in_plugin("the optimizer", "bind", -1, [&] { parts_.optimizer->bind(exec_, slices); });
   std::vector<TensorView> gradients;
   for (const TableEntry& entry : table.entries()) {
     if (entry.parameter.grad) gradients.push_back(entry.parameter.grad);
@@ -110,7 +111,7 @@ void StepRunner::body() {
   }
   {
     const PhaseScope phase(exec_, "optimizer");
-    parts_.optimizer->step(exec_);
+    in_plugin("the optimizer", "step", -1, [this] { parts_.optimizer->step(exec_); });
     table.refresh_copies(exec_);
   }
   const PhaseScope phase(exec_, "step.end");

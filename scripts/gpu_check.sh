@@ -28,7 +28,7 @@ build() {
 }
 memcheck() {
   local binary
-  for binary in build/cuda/bin/tests/*ops*_test build/cuda/bin/tests/products_test; do
+  for binary in build/cuda/bin/tests/*ops_test build/cuda/bin/tests/products_test; do
     [ -x "$binary" ] || continue
     compute-sanitizer --tool memcheck --error-exitcode 9 "$binary" --gtest_filter='*cuda*' || return 1
   done

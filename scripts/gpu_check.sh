@@ -18,13 +18,14 @@ step() {  # step NAME COMMAND...
     echo "ok      $name ($((SECONDS - begin)) s)"
   else
     echo "FAILED  $name ($((SECONDS - begin)) s), last lines of $out/$name.log:"
+    grep -nE "error|Error|FAILED" "$out/$name.log" | head -n 60
     tail -n 20 "$out/$name.log"
     failed=1
   fi
 }
 
 build() {
-  configure cuda -DMOIETY_TESTS=ON && cmake --build build/cuda -j "$(jobs)"
+  configure cuda -DMOIETY_TESTS=ON && cmake --build build/cuda -j "$(jobs)" -- -k 0
 }
 memcheck() {
   local binary
@@ -55,6 +56,7 @@ big_model() {
 }
 
 step build build
+[ $failed -eq 0 ] || exit 1
 case ${1:-tests} in
   tests)
     export MOIETY_REQUIRE_GPU=1

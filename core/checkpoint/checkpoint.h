@@ -1,6 +1,7 @@
 // A training state in one HDF5 file, independent of how it was spread over devices.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>

@@ -4,6 +4,7 @@
 
 #include <hdf5.h>
 
+#include <cstdint>
 #include <optional>
 
 #include "core/checkpoint/hdf5.h"

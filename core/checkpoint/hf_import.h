@@ -1,6 +1,7 @@
 // From a Hugging Face model folder to the tensors and the configuration of `model.type: gpt`.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <set>

@@ -1,6 +1,8 @@
 // What each model family provides: its tensors in Moiety's layout, and its configuration.
 #pragma once
 
+#include <cstdint>
+
 #include "core/checkpoint/hf_import.h"
 
 namespace moiety::hf {

@@ -1,6 +1,7 @@
 // Where things lie in a checkpoint file: docs/checkpoint_format.md in code.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/checkpoint/checkpoint.h"

@@ -2,6 +2,7 @@
 // tensors' bytes). The header is checked before anything is believed: files come from strangers.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>

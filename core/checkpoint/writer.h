@@ -1,6 +1,7 @@
 // Writes a checkpoint file whole or not at all.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <set>

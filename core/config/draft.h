@@ -1,6 +1,7 @@
 // A configuration while it is being put together.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <map>
 #include <string>

@@ -2,6 +2,7 @@
 // the resolved YAML all come from these declarations.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>

@@ -1,6 +1,7 @@
 // YAML (or JSON) file + overrides -> RunConfig. Reports every error at once.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>

@@ -2,6 +2,7 @@
 // which is what lets a step be captured in a graph after one warm-up run.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 

@@ -2,6 +2,7 @@
 // functions in namespace cuda are referenced only where CUDA is built.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <typeindex>

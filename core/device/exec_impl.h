@@ -1,6 +1,7 @@
 // What stands behind Exec and Saved. The core fills it; plugins never see it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>

@@ -1,6 +1,8 @@
 // A sum along each row, on either device: one warp a row on CUDA, one loop a row on the CPU.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/rows.cuh>
 
 namespace moiety {

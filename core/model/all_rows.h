@@ -1,6 +1,7 @@
 // One segment over all rows: how a dense function runs as an expert of its own.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include <moiety/ops.h>

@@ -1,6 +1,7 @@
 // Multi-head attention with its projections: qkv product, rotation, attention, output product.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/config/run_config.h"

@@ -2,6 +2,7 @@
 // is added. The ffn is dense or a Mixture of Experts.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "core/model/attention_block.h"

@@ -6,6 +6,7 @@
 //                  2022), as DeepSpeed's use_residual
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

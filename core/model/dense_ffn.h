@@ -2,6 +2,7 @@
 // segment.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

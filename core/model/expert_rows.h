@@ -1,6 +1,8 @@
 // What the two plain expert functions share: their rows, in slot order, and their weights.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/ops.h>
 
 namespace moiety {

@@ -1,6 +1,7 @@
 // The decoder: embeddings, layers, head.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 

@@ -2,6 +2,8 @@
 // a batch are never whole, and their gradient takes their place.
 #pragma once
 
+#include <cstdint>
+
 #include "core/config/run_config.h"
 #include "core/model/model.h"
 #include "core/model/norm.h"

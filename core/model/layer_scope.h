@@ -1,6 +1,8 @@
 // What every call of a layer sets: its number for the noise, and a level of scratch memory.
 #pragma once
 
+#include <cstdint>
+
 #include "core/device/exec_impl.h"
 
 namespace moiety {

@@ -1,6 +1,7 @@
 // y = x W + b: the plain products of the model and their gradients.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/model/parameter_table.h"

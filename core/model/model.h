@@ -2,6 +2,7 @@
 // call waits for the device.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include <moiety/objective.h>

@@ -7,6 +7,7 @@
 // Nothing waits for the device. Everything that backward reads lies in the call's memory.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

@@ -2,6 +2,7 @@
 // instance, then gate, experts and dense branch are made with the sizes that it decided.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 

@@ -1,6 +1,7 @@
 // Layer norm or RMS norm with its parameters.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/model/parameter_table.h"

@@ -2,6 +2,7 @@
 // optimizer state. One table serves the model, the optimizer, the checkpoint and the log.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>

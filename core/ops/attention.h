@@ -2,6 +2,8 @@
 // `batch` sequences, one after the other.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/exec.h>
 
 namespace moiety::ops {

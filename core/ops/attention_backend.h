@@ -1,6 +1,8 @@
 // What each backend of attention computes; attention.cc has checked the shapes.
 #pragma once
 
+#include <cstdint>
+
 #include "core/ops/attention.h"
 
 namespace moiety::ops {

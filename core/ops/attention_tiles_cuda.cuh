@@ -2,6 +2,7 @@
 // f32: thread (y, x) has rows y * kOwn to y * kOwn + kOwn - 1 and every 16th column from x.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 
 #include "core/ops/attention_backend.h"

@@ -2,6 +2,8 @@
 // over the pieces, then a walk through each piece. The same code and result on both devices.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/rows.cuh>
 
 namespace moiety::ops {

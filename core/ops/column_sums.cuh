@@ -2,6 +2,8 @@
 // pieces.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/rows.cuh>
 
 namespace moiety::ops {

@@ -1,6 +1,8 @@
 // Token and position embeddings.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/exec.h>
 #include <moiety/params.h>
 

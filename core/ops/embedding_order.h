@@ -2,6 +2,8 @@
 // in a fixed order.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/exec.h>
 
 namespace moiety::ops {

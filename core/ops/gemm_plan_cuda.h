@@ -5,6 +5,7 @@
 #include <cublasLt.h>
 
 #include <compare>
+#include <cstdint>
 #include <map>
 #include <memory>
 

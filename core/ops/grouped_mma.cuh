@@ -7,6 +7,7 @@
 #include <cuda_fp16.h>
 #include <mma.h>
 
+#include <cstdint>
 #include <type_traits>
 
 #include <moiety/float16.h>

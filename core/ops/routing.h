@@ -1,6 +1,8 @@
 // From a routing plan to segments of slots, and back. Nothing here asks the device for a count.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/expert_type.h>
 #include <moiety/gating_policy.h>
 

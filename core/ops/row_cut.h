@@ -1,6 +1,8 @@
 // How a row of elements is cut into pieces of work.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/exec.h>
 
 namespace moiety::ops {

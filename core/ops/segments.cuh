@@ -1,6 +1,8 @@
 // Which segment a slot lies in.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/expert_type.h>
 
 namespace moiety::ops {

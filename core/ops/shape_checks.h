@@ -1,6 +1,7 @@
 // What an op asks of its arguments' shapes, with a message that names the op and the argument.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 
 #include <moiety/tensor.h>

@@ -2,6 +2,7 @@
 // device.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // Transposed copies of parameters.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include <moiety/exec.h>

@@ -2,6 +2,8 @@
 // then the pieces, both in a fixed order.
 #pragma once
 
+#include <cstdint>
+
 #include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {

@@ -2,6 +2,7 @@
 // alone, through the core's own types. `moiety plugins check` prints what it finds.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>

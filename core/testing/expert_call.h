@@ -1,6 +1,8 @@
 // One forward and backward of an expert type over given choices, and what came out on the host.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/expert_type.h>
 
 #include "core/testing/expert_layout.h"

@@ -1,6 +1,8 @@
 // One forward and backward of a gating policy on random logits, and what came out on the host.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/gating_policy.h>
 
 #include "core/testing/parameters.h"

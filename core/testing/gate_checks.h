@@ -1,6 +1,8 @@
 // The checks of a gating policy with one set of options.
 #pragma once
 
+#include <cstdint>
+
 #include "core/testing/gate_plan.h"
 #include "core/testing/judge.h"
 #include "core/testing/subject.h"

@@ -1,6 +1,8 @@
 // One evaluation of an objective on a block of random rows.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/objective.h>
 
 #include "core/testing/numeric.h"

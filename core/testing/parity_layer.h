@@ -1,6 +1,7 @@
 // An MoE layer of the trainer with given weights, to compare with a reference block.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "core/model/moe_layer.h"

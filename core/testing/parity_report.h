@@ -1,6 +1,7 @@
 // What the comparison with reference implementations found: one row per quantity.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>

@@ -1,6 +1,7 @@
 // What the comparisons of one reference share.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>

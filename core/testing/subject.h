@@ -1,6 +1,7 @@
 // The component under test, with one set of options, and the sizes that the kit uses.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 

@@ -1,6 +1,7 @@
 // Two tensors under an optimizer, with fixed gradients.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 
 #include <moiety/optimizer.h>

@@ -2,6 +2,7 @@
 // Everything it hands out starts as 0xff bytes (NaN, -1) between canaries.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 

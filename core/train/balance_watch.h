@@ -1,6 +1,7 @@
 // Warns of experts that starve: a run whose loss looks fine may use one expert of eight.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 

@@ -1,6 +1,7 @@
 // Loss on the validation split: its first samples in their order, without dropout.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "core/train/session.h"

@@ -1,6 +1,7 @@
 // Continues a text token by token: greedy, or drawn from the softmax at a temperature.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

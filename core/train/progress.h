@@ -1,6 +1,7 @@
 // The line a person watches: rewritten in place on a terminal, one line a report elsewhere.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/config/run_config.h"

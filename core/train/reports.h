@@ -1,6 +1,7 @@
 // The texts that a run begins and ends with.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

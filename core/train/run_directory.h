@@ -1,6 +1,7 @@
 // The folder of a run (docs/run_directory.md): what was configured, what happened, what was saved.
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>

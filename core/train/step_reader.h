@@ -2,6 +2,7 @@
 // read once the device has passed them.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <vector>

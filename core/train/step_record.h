@@ -1,6 +1,7 @@
 // One row of metrics.jsonl.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/base/json.h"

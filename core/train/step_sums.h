@@ -1,6 +1,7 @@
 // The statistics of a step in one piece of device memory, and what they say once read.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "core/model/model.h"

@@ -1,6 +1,7 @@
 // The training loop: steps, evaluation, checkpoints, limits, signals, divergence.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 

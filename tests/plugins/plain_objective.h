@@ -1,6 +1,8 @@
 // A component that does nothing, for plugins whose library is what matters.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/objective.h>
 #include <moiety/plugin.h>
 

@@ -2,6 +2,8 @@
 // is const: what one call leaves for another is in Saved, what a restart needs is declared.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/exec.h>
 #include <moiety/params.h>
 

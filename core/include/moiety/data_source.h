@@ -1,6 +1,7 @@
 // A pure function from sample number to sample. The core owns order, sharding, prefetch, cursor.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include <moiety/component.h>

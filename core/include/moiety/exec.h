@@ -2,6 +2,7 @@
 // added without breaking compiled plugins.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include <moiety/rng.h>

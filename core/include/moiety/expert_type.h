@@ -1,6 +1,8 @@
 // The function that an expert computes, for all experts of a rank at once.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/component.h>
 
 namespace moiety {

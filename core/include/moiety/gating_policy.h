@@ -1,6 +1,8 @@
 // Decides which experts see which tokens, and with what weight.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/component.h>
 
 namespace moiety {

@@ -2,6 +2,8 @@
 // choice leaves its share to the others (DeepSpeed's top2gating and topkgating).
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/gating_policy.h>
 #include <moiety/rows.cuh>
 

@@ -1,6 +1,7 @@
 // Loss and gradient in one pass over a block of rows; the logits of a batch are never whole.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include <moiety/component.h>

@@ -3,6 +3,8 @@
 // E experts, K choices, N slots, L local experts, D model, H hidden, R rows, V vocabulary.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/expert_type.h>
 #include <moiety/gating_policy.h>
 #include <moiety/objective.h>

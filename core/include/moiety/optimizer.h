@@ -1,6 +1,7 @@
 // Turns gradients into updates. All parameters of a rank at once, so one launch can serve them.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include <moiety/component.h>

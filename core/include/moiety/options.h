@@ -8,6 +8,7 @@
 //   };
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <type_traits>

@@ -1,6 +1,7 @@
 // Trainable tensors: how a component declares them and the handles through which it sees them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -1,6 +1,7 @@
 // MOIETY_PLUGIN("name", "version") { plugin.add<T>("type", "summary"); }
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 
 #include <moiety/component.h>

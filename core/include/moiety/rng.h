@@ -2,6 +2,8 @@
 // counted by batch, global row and column. No state, so a recomputation sees the same bits.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/step_state.h>
 
 namespace moiety {

@@ -2,6 +2,7 @@
 // a frozen tensor, a buffer, optimizer state.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <random>
 #include <vector>

@@ -1,6 +1,7 @@
 // A tiny decoder of test components, one micro-batch, and its step sums.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 

@@ -1,6 +1,8 @@
 // Small components made of SDK ops, so that tests of the model need no plugin.
 #pragma once
 
+#include <cstdint>
+
 #include <moiety/feed_forward.h>
 #include <moiety/ops.h>
 

@@ -1,6 +1,8 @@
 // The words that the gate adds to an exception.
 #include "core/plugin/gate.h"
 
+#include <stdexcept>
+
 #include "tests/unit/plugin/fixture.h"
 
 namespace moiety {

@@ -1,4 +1,4 @@
-// moiety config check | print | schema | reference
+// moiety config check | print | schema | reference | explain | diff | import-ds | import-args
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/commands.h"
+#include "apps/config.h"
 #include "core/config/load.h"
 #include "core/plugin/registry.h"
 
@@ -101,6 +102,9 @@ void add_config(CLI::App& app, int& code) {
     print(config_reference(plugins));
     code = kOk;
   });
+
+  add_config_import(*config, code);
+  add_config_explain(*config, code);
 }
 
 }  // namespace moiety::apps

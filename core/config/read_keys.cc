@@ -24,24 +24,6 @@ std::string suggestion(const std::string& section, const std::string& name) {
   return "; expected one of: " + join(names, ", ");
 }
 
-/// null, false, {}, {enabled: false} and {device: none} switch a feature off.
-bool is_off(const Node& node, const Key& key) {
-  if (node.is_null()) return true;
-  if (node.is_scalar()) {
-    const auto flag = to_bool(node);
-    if (flag && !*flag) return true;
-    return std::find(key.off.begin(), key.off.end(), node.text) != key.off.end();
-  }
-  if (!node.is_map()) return false;
-  if (node.entries.empty()) return true;
-  if (const Node::Entry* enabled = node.find("enabled")) {
-    const auto flag = to_bool(enabled->value);
-    return flag && !*flag;
-  }
-  const Node::Entry* device = node.find("device");
-  return device != nullptr && (device->value.is_null() || device->value.text == "none");
-}
-
 class KeyReader {
  public:
   explicit KeyReader(Draft& draft) : d_(draft) {}
@@ -116,6 +98,23 @@ class KeyReader {
 void read_keys(const Node& root, Draft& draft) {
   draft.top = root.mark;
   KeyReader(draft).read_section(root, "");
+}
+
+bool is_off(const Node& node, const Key& key) {
+  if (node.is_null()) return true;
+  if (node.is_scalar()) {
+    const auto flag = to_bool(node);
+    if (flag && !*flag) return true;
+    return std::find(key.off.begin(), key.off.end(), node.text) != key.off.end();
+  }
+  if (!node.is_map()) return false;
+  if (node.entries.empty()) return true;
+  if (const Node::Entry* enabled = node.find("enabled")) {
+    const auto flag = to_bool(enabled->value);
+    return flag && !*flag;
+  }
+  const Node::Entry* device = node.find("device");
+  return device != nullptr && (device->value.is_null() || device->value.text == "none");
 }
 
 std::string later_text(const Key& key) {

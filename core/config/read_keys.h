@@ -12,6 +12,10 @@ namespace moiety::config {
 /// wrong values and features that are not there. `root` must outlive the draft.
 void read_keys(const Node& root, Draft& draft);
 
+/// Whether a value switches a kLater key off: null, false, {}, {enabled: false}, {device: none} and
+/// what the key names itself.
+bool is_off(const Node& node, const Key& key);
+
 /// What is said when a kLater key is used: "needs X, which this version does not have".
 std::string later_text(const Key& key);
 

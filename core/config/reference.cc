@@ -23,7 +23,14 @@ constexpr const char* kIntroduction =
 A run is described by one YAML 1.2 file (JSON is valid YAML). `moiety config check FILE` reports
 every error at once as `file:line:column: path: problem`, exits with 2 and computes nothing;
 `moiety config print FILE --provenance` shows every value and where it came from;
-`moiety config schema` writes a JSON Schema for editors.
+`moiety config schema` writes a JSON Schema for editors. `moiety config explain KEY` says of one key
+what this page does, and with `--in FILE` its value there; `moiety config diff A B` compares two
+files when everything is resolved.
+
+`moiety config import-ds FILE` turns a ds_config, and `moiety config import-args "LINE"` (or `--file
+SCRIPT`) a launch line of Megatron-DeepSpeed, into such a YAML file, with a comment for each key or
+flag that means something else than its reader may think and for each that has none here. With
+`--strict` the exit code is 2 when something was refused.
 
 - Unknown keys, wrong types, values out of range and duplicate keys are errors. Keys that start with
   `x-` are free notes.

@@ -6,6 +6,11 @@ expect_exit 0 "$moiety" train "$config" run.steps=2 --run-dir "$work/good"
 grep -q '"state": "finished"' "$work/good/status.json" || fail "status is not finished"
 expect_exit 2 "$moiety" train "$config" no.such.key=1 --run-dir "$work/config"
 expect_exit 2 "$moiety" train "$config" run.steps=2 --run-dir "$work/good"
+line="deepspeed pretrain_gpt.py --micro-batch-size 1 --no-such-flag"
+expect_exit 0 "$moiety" config import-args "$line"
+expect_exit 2 "$moiety" config import-args "$line" --strict
+expect_exit 0 "$moiety" config import-args "${line% *}" --strict
+expect_exit 2 "$moiety" config import-args --file "$work/nowhere.sh"
 echo "not a library" >"$work/broken.so"
 expect_exit 3 "$moiety" train "$config" "plugins=[$work/broken.so]" --run-dir "$work/plugin"
 expect_exit 4 "$moiety" generate "$work/nothing.h5"

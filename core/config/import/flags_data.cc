@@ -1,0 +1,67 @@
+// Where the tokens come from.
+#include <string>
+
+#include "core/config/import/flags.h"
+#include "core/config/scalar.h"
+
+namespace moiety::config {
+namespace {
+
+constexpr Arity kNone = Arity::kNone, kOne = Arity::kOne, kMany = Arity::kMany;
+
+void data_path(const FlagContext& c) {
+  const GivenFlag* flag = c.given.find("--data-path");
+  if (flag == nullptr || c.given.has("--mock-data")) return;
+  if (!c.out.has_type("data", "indexed")) {
+    return c.out.refuse(flag->text(),
+                        "needs a reader of Megatron's .bin and .idx files (data source 'indexed'), "
+                        "which is not installed");
+  }
+  std::string files;
+  for (const std::string& word : flag->values) {
+    files += (files.empty() ? "" : ", ") + string_text(word);
+  }
+  c.out.set_type("data", "indexed", flag->text());
+  c.out.set("data.params.files", "[" + files + "]", flag->text());
+  if (c.given.has("--split")) {
+    c.out.set("data.params.split", string_text(c.given.value("--split")),
+              c.given.find("--split")->text());
+  }
+}
+
+void split(const FlagContext& c) {
+  if (!c.given.has("--split") || c.out.has_type("data", "indexed")) return;
+  c.out.refuse(c.given.find("--split")->text(), "belongs to --data-path");
+}
+
+void mock(const FlagContext& c) { c.out.set_type("data", "synthetic", "--mock-data"); }
+
+constexpr const char* kIds = "data holds token ids already; nothing is tokenized in training";
+constexpr const char* kReader = "about how files are read";
+
+const Flag kFlags[] = {
+    part("--mock-data", kNone, mock),
+    part("--data-path", kMany, data_path),
+    refused("--train-data-path", kMany, "needs a data source for each split"),
+    refused("--valid-data-path", kMany, "needs a data source for each split"),
+    refused("--test-data-path", kMany, "needs a data source for each split"),
+    part("--split", kOne, split),
+    nothing("--vocab-file", kOne, kIds),
+    nothing("--merge-file", kOne, kIds),
+    nothing("--tokenizer-model", kOne, kIds),
+    nothing("--data-impl", kOne, kReader),
+    nothing("--mmap-warmup", kNone, kReader),
+    nothing("--num-workers", kOne, kReader),
+    nothing("--data-cache-path", kOne, kReader),
+    nothing("--dataloader-type", kOne, "samples come in a seeded order, each once an epoch"),
+    refused("--eod-mask-loss", kNone, "needs a loss mask at the ends of documents"),
+    refused("--reset-position-ids", kNone, "needs positions that start again in a document"),
+    refused("--reset-attention-mask", kNone,
+            "needs attention that ends with a document (Megatron ignores it with flash attention)"),
+};
+
+}  // namespace
+
+std::span<const Flag> data_flags() { return kFlags; }
+
+}  // namespace moiety::config

@@ -1,0 +1,168 @@
+// Batches, the length of a run, and the learning rate over it.
+#include <string>
+#include <utility>
+
+#include "core/config/import/flags.h"
+#include "core/config/scalar.h"
+
+namespace moiety::config {
+namespace {
+
+constexpr Arity kNone = Arity::kNone, kOne = Arity::kOne, kMany = Arity::kMany;
+
+int64_t batch_of(const FlagContext& c) {
+  const int64_t given = c.out.integer("train_batch_size", 0);
+  const int64_t micro = c.out.integer("train_micro_batch_size_per_gpu", 1);
+  const int64_t steps = c.out.integer("gradient_accumulation_steps", 1);
+  return given > 0 ? given : micro * steps * c.world_size;
+}
+
+std::string ceil_div(int64_t a, int64_t b) { return std::to_string((a + b - 1) / b); }
+
+/// Megatron ends at the first of iterations, samples and tokens.
+void length(const FlagContext& c) {
+  if (c.given.has("--train-iters")) {
+    c.out.set("run.steps", c.given.value("--train-iters"), c.given.find("--train-iters")->text());
+  }
+  if (c.given.has("--train-samples")) {
+    c.out.set("run.steps", ceil_div(c.given.integer("--train-samples", 0), batch_of(c)),
+              c.given.find("--train-samples")->text(),
+              "samples / " + std::to_string(batch_of(c)) + " of a batch");
+  }
+  if (c.given.has("--train-tokens")) {
+    c.out.set("run.tokens", c.given.value("--train-tokens"),
+              c.given.find("--train-tokens")->text());
+  }
+  const GivenFlag* minutes = c.given.find("--exit-duration-in-mins");
+  if (minutes != nullptr) {
+    c.out.set("run.time", c.given.value(minutes->name) + "m", minutes->text());
+  }
+  const GivenFlag* interval = c.given.find("--exit-interval");
+  if (interval == nullptr) return;
+  const int64_t exit = c.given.integer(interval->name, 0), steps = c.out.integer("run.steps", 0);
+  if (steps > 0 && steps <= exit) return c.out.drop(interval->text(), "the run ends before");
+  c.out.set("run.steps", std::to_string(exit), interval->text(),
+            "Megatron ends at every multiple of it; this run at the first.");
+}
+
+/// What of the schedule is given, in the unit that it is given in.
+struct Span {
+  std::string name;  // "iters"
+  double value = 0;
+};
+Span span_of(const FlagContext& c, const std::string& prefix) {
+  for (const char* unit : {"iters", "samples", "tokens", "fraction"}) {
+    const std::string name = prefix + unit;
+    if (c.given.has(name)) return {unit, c.given.number(name, 0)};
+  }
+  return {};
+}
+
+constexpr const char* kScheduleFlags[] = {
+    "--lr-decay-style",     "--min-lr",          "--lr-decay-iters",   "--lr-decay-samples",
+    "--lr-decay-tokens",    "--lr-warmup-iters", "--lr-warmup-samples", "--lr-warmup-tokens",
+    "--lr-warmup-fraction", "--lr-warmup-init",  "--lr-wsd-decay-style", "--lr-wsd-decay-iters"};
+
+std::string given_schedule(const FlagContext& c) {
+  std::string out;
+  for (const char* name : kScheduleFlags) {
+    if (const GivenFlag* flag = c.given.find(name)) out += (out.empty() ? "" : " ") + flag->text();
+  }
+  return out;
+}
+
+void batch(const FlagContext& c) {
+  for (const auto& [flag, key] :
+       {std::pair{"--micro-batch-size", "train_micro_batch_size_per_gpu"},
+        std::pair{"--global-batch-size", "train_batch_size"}}) {
+    if (c.given.has(flag)) c.out.set(key, c.given.value(flag), c.given.find(flag)->text());
+  }
+  // A ds_config may have said a third number, for another number of ranks.
+  if (c.given.has("--micro-batch-size") && c.given.has("--global-batch-size")) {
+    c.out.erase("gradient_accumulation_steps");
+  }
+}
+
+constexpr const char* kMemory =
+    "needs activation recomputation, which this version does not have; it changes no number";
+
+const Flag kFlags[] = {
+    part("--micro-batch-size", kOne, batch),
+    part("--global-batch-size", kOne, batch),
+    refused("--rampup-batch-size", kMany, "needs a batch size that grows"),
+    part("--train-iters", kOne, length),
+    part("--train-samples", kOne, length),
+    part("--train-tokens", kOne, length),
+    part("--exit-interval", kOne, length),
+    part("--exit-duration-in-mins", kOne, length),
+    part("--lr-decay-style", kOne, set_schedule),
+    part("--min-lr", kOne, set_schedule),
+    part("--lr-decay-iters", kOne, set_schedule),
+    part("--lr-decay-samples", kOne, set_schedule),
+    part("--lr-decay-tokens", kOne, set_schedule),
+    part("--lr-warmup-iters", kOne, set_schedule),
+    part("--lr-warmup-samples", kOne, set_schedule),
+    part("--lr-warmup-tokens", kOne, set_schedule),
+    part("--lr-warmup-fraction", kOne, set_schedule),
+    part("--lr-warmup-init", kOne, set_schedule),
+    part("--lr-wsd-decay-style", kOne, set_schedule),
+    part("--lr-wsd-decay-iters", kOne, set_schedule),
+    nothing("--override-lr-scheduler", kNone, "the file's schedule always rules"),
+    nothing("--override-opt_param-scheduler", kNone, "the file's schedule always rules"),
+    refused("--use-checkpoint-lr-scheduler", kNone, "the file's schedule always rules"),
+    refused("--use-checkpoint-opt_param-scheduler", kNone, "the file's schedule always rules"),
+    maps("--seed", "run.seed"),
+    nothing("--data-parallel-random-init", kNone, "noise is counted by the global row already"),
+    refused("--checkpoint-activations", kNone, kMemory),
+    refused("--recompute-activations", kNone, kMemory),
+    refused("--recompute-granularity", kOne, kMemory),
+    refused("--recompute-method", kOne, kMemory),
+    refused("--recompute-num-layers", kOne, kMemory),
+    refused("--checkpoint-num-layers", kOne, kMemory),
+    refused("--deepspeed-activation-checkpointing", kNone, kMemory),
+    refused("--distribute-checkpointed-activations", kNone, kMemory),
+    nothing("--empty-unused-memory-level", kOne, "memory is laid out once"),
+    refused("--batch-size", kOne, "Megatron-DeepSpeed rejects it; its name is now "
+                                  "--micro-batch-size"),
+    refused("--warmup", kOne, "Megatron-DeepSpeed rejects it; its name is now "
+                              "--lr-warmup-fraction"),
+    refused("--curriculum-learning", kNone, "needs curriculum learning"),
+    refused("--random-ltd", kNone, "needs random layerwise token dropping"),
+};
+
+}  // namespace
+
+/// megatron/optimizer_param_scheduler.py.
+void set_schedule(const FlagContext& c) {
+  const std::string text = given_schedule(c);
+  if (text.empty() && !c.given.has("--lr")) return;
+  if (c.out.find("scheduler.type") != nullptr) {
+    if (!text.empty()) c.out.drop(text, "the ds_config has a scheduler, which rules");
+    return;
+  }
+  const std::string style = c.given.value("--lr-decay-style", "linear");
+  const Span warmup = span_of(c, "--lr-warmup-"), decay = span_of(c, "--lr-decay-");
+  if (style == "constant" && warmup.value == 0) {
+    c.out.set_type("scheduler", "constant", text);
+    return;
+  }
+  const std::string type = "Megatron";
+  const std::string source = text.empty() ? "Megatron's default --lr-decay-style linear" : text;
+  if (!c.out.set_type("scheduler", type, source)) return;
+  const auto set = [&](const std::string& option, const std::string& value,
+                       const std::string& from) {
+    c.out.set("scheduler.params." + option, value, from);
+  };
+  set("style", style, c.given.has("--lr-decay-style") ? "--lr-decay-style" : "Megatron's default");
+  if (c.given.has("--min-lr")) set("min_lr", c.given.value("--min-lr"), "--min-lr");
+  if (!warmup.name.empty()) {
+    set("warmup_" + warmup.name, float_text(warmup.value), "--lr-warmup-" + warmup.name);
+  }
+  if (!decay.name.empty()) {
+    set("decay_" + decay.name, float_text(decay.value), "--lr-decay-" + decay.name);
+  }
+}
+
+std::span<const Flag> training_flags() { return kFlags; }
+
+}  // namespace moiety::config

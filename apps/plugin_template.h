@@ -1,4 +1,4 @@
-// The files of examples/acme_gating, embedded by the build.
+// The projects of examples/acme_<kind>, embedded by the build.
 #pragma once
 
 #include <span>
@@ -7,7 +7,7 @@
 
 namespace moiety::apps {
 
-/// Pairs of file name and text.
-std::span<const std::pair<std::string_view, std::string_view>> plugin_template();
+/// Pairs of file name ("acme_gating/CMakeLists.txt") and text.
+std::span<const std::pair<std::string_view, std::string_view>> embedded_files();
 
 }  // namespace moiety::apps

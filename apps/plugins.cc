@@ -1,4 +1,4 @@
-// moiety plugins list | show | check | new | path
+// moiety plugins list | show | check | new | reference | path
 #include "apps/plugins.h"
 
 #include <CLI/CLI.hpp>
@@ -20,7 +20,7 @@ struct Arguments {
   std::string kind, name;
   std::filesystem::path file, directory;
   std::string device = "auto";
-  bool markdown = false, perf = false;
+  bool markdown = false, perf = false, only_check = false;
 };
 
 }  // namespace
@@ -65,10 +65,20 @@ void add_plugins(CLI::App& app, int& code) {
   });
 
   CLI::App* create = plugins->add_subcommand("new", "write a buildable project for a plugin");
-  create->add_option("KIND", a->kind, "gating")->required();
+  create->add_option("KIND", a->kind, "gating, expert, optimizer, data or objective")->required();
   create->add_option("NAME", a->name, "like_this")->required();
   create->add_option("--directory", a->directory, "default: ./NAME_KIND");
   create->callback([a, &code] { code = new_plugin(a->kind, a->name, a->directory); });
+
+  CLI::App* reference =
+      plugins->add_subcommand("reference", "write the options of all plugins into their pages");
+  reference->add_option("FOLDER", a->directory, "docs/plugins")->required();
+  reference->add_flag("--check", a->only_check, "write nothing, exit with 1 where it would");
+  a->path.add_to(*reference);
+  reference->callback([a, &code] {
+    PluginRegistry registry = a->path.registry();
+    code = plugin_pages(registry, a->directory, a->only_check);
+  });
 
   CLI::App* path = plugins->add_subcommand("path", "folders that are searched, in order");
   a->path.add_to(*path);

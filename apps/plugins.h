@@ -22,7 +22,10 @@ int show_plugin(PluginRegistry& registry, const std::string& kind, const std::st
 /// `device` is auto, cpu or cuda; `perf` adds times.
 int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file,
                       const std::string& device, bool perf);
-/// A buildable project in `directory` (default: <name>_gating in the current folder).
+/// Brings the pages of docs/plugins up to date, or, with `check`, only says what is not;
+/// kFailedCheck when something is left.
+int plugin_pages(PluginRegistry& registry, const std::filesystem::path& folder, bool check);
+/// A buildable project in `directory` (default: <name>_<kind> in the current folder).
 int new_plugin(const std::string& kind, const std::string& name, std::filesystem::path directory);
 
 }  // namespace moiety::apps

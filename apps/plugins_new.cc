@@ -1,5 +1,5 @@
-// moiety plugins new: writes examples/acme_gating under another name. The build embeds that
-// folder's files, so what is written here is what the tests build.
+// moiety plugins new: writes examples/acme_<kind> under another name. The build embeds those
+// folders' files, so what is written here is what the tests build.
 #include <cstdio>
 #include <utility>
 
@@ -49,24 +49,22 @@ std::string renamed(std::string text, const std::string& name) {
 }  // namespace
 
 int new_plugin(const std::string& kind, const std::string& name, fs::path directory) {
-  if (require_kind(kind) != ComponentKind::kGating) {
-    throw ConfigError("plugins new " + kind +
-                      ": there is no project to start from for this kind; "
-                      "there is one for: gating");
-  }
+  require_kind(kind);
   if (!is_component_name(name)) {
-    throw ConfigError("plugins new gating '" + name +
+    throw ConfigError("plugins new " + kind + " '" + name +
                       "': expected a name of lower case letters, "
                       "digits and _, a letter first, at most 64");
   }
-  if (directory.empty()) directory = name + "_gating";
+  if (directory.empty()) directory = name + "_" + kind;
   if (fs::exists(directory) && !(fs::is_directory(directory) && fs::is_empty(directory))) {
     throw ConfigError("plugins new: " + directory.string() +
                       " exists and is not an empty folder; give another with --directory");
   }
   fs::create_directories(directory);
-  for (const auto& [file, text] : plugin_template()) {
-    const fs::path path = directory / renamed(std::string(file), name);
+  const std::string project = "acme_" + kind + "/";
+  for (const auto& [file, text] : embedded_files()) {
+    if (!file.starts_with(project)) continue;
+    const fs::path path = directory / renamed(std::string(file.substr(project.size())), name);
     replace_file(path, renamed(std::string(text), name));
     std::printf("wrote %s\n", path.c_str());
   }

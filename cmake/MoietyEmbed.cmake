@@ -1,13 +1,14 @@
-# moiety_embed_folder(<output.cc> <folder> <file>...): writes a source file that defines
-# moiety::apps::plugin_template() with the text of the files. Written again when one changes.
-function(moiety_embed_folder output folder)
+# moiety_embed_files(<output.cc> <root> <folder/file>...): writes a source file that defines
+# moiety::apps::embedded_files() with the names and texts of the files. Written again when one
+# changes.
+function(moiety_embed_files output root)
   set(entries "")
   foreach(file ${ARGN})
-    file(READ ${folder}/${file} text)
+    file(READ ${root}/${file} text)
     string(APPEND entries "    {\"${file}\", R\"~embed~(${text})~embed~\"},\n")
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/${file})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${root}/${file})
   endforeach()
-  set(source "// Written by CMake from ${folder}.
+  set(source "// Written by CMake from ${root}.
 #include \"apps/plugin_template.h\"
 
 namespace moiety::apps {
@@ -18,7 +19,7 @@ ${entries}};
 
 }  // namespace
 
-std::span<const std::pair<std::string_view, std::string_view>> plugin_template() { return kFiles; }
+std::span<const std::pair<std::string_view, std::string_view>> embedded_files() { return kFiles; }
 
 }  // namespace moiety::apps
 ")

@@ -68,12 +68,11 @@ std::vector<Choice> choices_of(const Key& key, PluginRegistry& plugins) {
 
 std::string explain_component(const Key& key, PluginRegistry& plugins, const RunConfig* config) {
   const std::string type = std::get<std::string>(key.option.fallback);
-  std::string out =
-      block(key.path(), {{"meaning", key.option.doc},
-                         {"value", "{type: NAME, params: {...}}"},
-                         {"default", type.empty() ? key.default_text : type},
-                         {"related", related_names(key.path())},
-                         {"here", provenance_of(key.path() + ".type", config)}});
+  std::string out = block(key.path(), {{"meaning", key.option.doc},
+                                       {"value", "{type: NAME, params: {...}}"},
+                                       {"default", type.empty() ? key.default_text : type},
+                                       {"related", related_names(key.path())},
+                                       {"here", provenance_of(key.path() + ".type", config)}});
   for (const Choice& choice : choices_of(key, plugins)) {
     out += "\n" + key.path() + ".type: " + choice.type + "\n  " + choice.summary + "\n";
     for (const OptionSpec& spec : *choice.schema) {

@@ -80,8 +80,9 @@ INSTANTIATE_TEST_SUITE_P(Files, ConfigImport, testing::ValuesIn(case_names()),
 /// What is not installed today is mapped where it is.
 TEST(ImportArguments, AsksWhatIsInstalled) {
   PluginRegistry plugins = tree_plugins();
-  const std::string line = "deepspeed pretrain_gpt.py --micro-batch-size 1 --lr 1e-3 "
-                           "--lr-decay-style constant --optimizer ";
+  const std::string line =
+      "deepspeed pretrain_gpt.py --micro-batch-size 1 --lr 1e-3 "
+      "--lr-decay-style constant --optimizer ";
   for (const std::string name : {"adam", "sgd", "lion", "muon"}) {
     const auto names = plugins.names(ComponentKind::kOptimizer);
     const bool installed = std::find(names.begin(), names.end(), name) != names.end();
@@ -98,9 +99,9 @@ TEST(ImportArguments, MapsOrRefusesTheTeacher) {
   PluginRegistry plugins = tree_plugins();
   const auto names = plugins.names(ComponentKind::kObjective);
   const bool installed = std::find(names.begin(), names.end(), "mos") != names.end();
-  const ImportResult result =
-      import_line("deepspeed pretrain_gpt.py --micro-batch-size 1 --mos --kd-temp 2.0 "
-                  "--load-teacher runs/teacher");
+  const ImportResult result = import_line(
+      "deepspeed pretrain_gpt.py --micro-batch-size 1 --mos --kd-temp 2.0 "
+      "--load-teacher runs/teacher");
   EXPECT_EQ(result.refused.empty(), installed) << result.yaml;
   EXPECT_EQ(has_line(result.yaml, "    temperature: 2.0"), installed);
   EXPECT_EQ(has_line(result.yaml, "    teacher: runs/teacher"), installed);
@@ -119,9 +120,9 @@ TEST(ImportArguments, NeedsALaunch) {
 
 TEST(ImportDeepSpeed, DuplicateKeysAreErrors) {
   PluginRegistry plugins = tree_plugins();
-  EXPECT_THROW(import_deepspeed("{\"train_batch_size\": 1, \"train_batch_size\": 2}", "a.json", {},
-                                plugins),
-               ConfigError);
+  EXPECT_THROW(
+      import_deepspeed("{\"train_batch_size\": 1, \"train_batch_size\": 2}", "a.json", {}, plugins),
+      ConfigError);
 }
 
 }  // namespace

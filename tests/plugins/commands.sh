@@ -40,13 +40,33 @@ expect 3 "no such file" check "$work/nowhere.so"
 expect 1 "FAIL  objective throws_in_create" check "$folder/moiety_objective_throws_in_create.so"
 expect 2 "" check "$folder/moiety_objective_plain.so" --device tpu
 
-expect 2 "there is one for: gating" new optimizer acme --directory "$work/a"
 expect 2 "no plugin kind 'gate'" new gate acme --directory "$work/a"
 expect 2 "expected a name of lower case letters" new gating Acme --directory "$work/a"
 expect 2 "expected a name of lower case letters" new gating ../acme --directory "$work/a"
 [ -e "$work/a" ] && { echo "a refused project was written" >&2; bad=1; }
 expect 0 "wrote $work/b/acme_gating.cc" new gating acme --directory "$work/b"
 expect 2 "is not an empty folder" new gating acme --directory "$work/b"
+expect 0 "wrote $work/c/acme_optimizer.cu" new optimizer acme --directory "$work/c"
+
+# Pages: written once, then completed by hand; the next writing keeps what the hand wrote.
+page=$work/pages/gating_top1.md
+expect 1 "gating_top1.md: missing" reference "$work/pages" --check
+[ -e "$work/pages" ] && { echo "--check wrote something" >&2; bad=1; }
+expect 1 "gating_top1.md: has no text of its own" reference "$work/pages"
+for file in "$work"/pages/*_*.md; do
+  echo "By hand. Fedus et al. (2021), equation 4: y = p(x) E(x), and then some more words about it so
+that the page says what the component computes and where the formula is from." >> "$file"
+done
+expect 0 "" reference "$work/pages" --check
+sed -i "s/Jitter/Jotter/" "$page"
+expect 1 "gating_top1.md: stale" reference "$work/pages" --check
+expect 0 "wrote $page" reference "$work/pages"
+grep -q "By hand" "$page" && grep -q "Jitter" "$page" || { echo "$page is not as it should be" >&2; bad=1; }
+sed -i "/<!--/d" "$page"
+expect 1 "gating_top1.md: has no place for the options" reference "$work/pages" --check
+expect 0 "wrote $page" reference "$work/pages"
+echo > "$work/pages/gating_of_the_past.md"
+expect 1 "is the page of no plugin" reference "$work/pages" --check
 
 expect 0 "$work" path --plugin-path "$work"
 expect 0 "lib/moiety/plugins" path

@@ -35,6 +35,26 @@ loss=$(sed -n 's/.*"validation_loss":\([0-9.]*\).*/\1/p' out/run/metrics.jsonl |
 awk -v loss="$loss" 'BEGIN { exit !(loss > 0 && loss < 2) }' ||
   fail "the loss starts at 4.2 and ends at '$loss'"
 
+# The projects of the other kinds, as they are written, in one build.
+mkdir all
+printf 'cmake_minimum_required(VERSION 3.25)\nproject(all LANGUAGES CXX)\ninclude(CTest)\n' > all/CMakeLists.txt
+for kind in expert optimizer data objective; do
+  "$moiety" plugins new $kind acme
+  diff -r "acme_$kind" "$source/examples/acme_$kind" || fail "examples/acme_$kind is not what is written"
+  "$moiety" plugins new $kind "my_$kind" --directory "all/$kind" > /dev/null
+  echo "add_subdirectory($kind)" >> all/CMakeLists.txt
+done
+"$cmake" -S all -B all/out -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER="$compiler" \
+  -DCMAKE_CXX_FLAGS="$flags -Wall -Wextra -Werror" -DMoiety_DIR="$prefix/lib/cmake/Moiety" \
+  > configure.log || { cat configure.log; fail "configure"; }
+"$cmake" --build all/out -j 2
+"$(dirname "$cmake")/ctest" --test-dir all/out -j 2 --output-on-failure --no-tests=error
+for kind in expert optimizer data objective; do
+  loss=$(sed -n 's/.*"validation_loss":\([0-9.]*\).*/\1/p' "all/out/$kind/run/metrics.jsonl" | tail -n 1)
+  awk -v loss="$loss" 'BEGIN { exit !(loss > 0 && loss < 2.5) }' ||
+    fail "$kind: the loss starts at 4.2 and ends at '$loss'"
+done
+
 # Found where it is told to look, and, once installed, without being told.
 "$moiety" plugins show gating my_gate > /dev/null 2>&1 && fail "found without a path"
 "$moiety" plugins show gating my_gate --plugin-path out | grep -q capacity_factor || fail "--plugin-path"

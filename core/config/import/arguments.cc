@@ -53,9 +53,8 @@ bool is_flag(const std::string& word) { return word.starts_with("--"); }
 bool starts_training(const ShellCommand& command) {
   const std::string name = fs::path(command.words[0]).filename();
   static constexpr std::array kStarters = {"deepspeed", "torchrun", "srun", "mpirun", "accelerate"};
-  const bool starter =
-      std::find(kStarters.begin(), kStarters.end(), name) != kStarters.end() ||
-      name.starts_with("python") || is_script(name);
+  const bool starter = std::find(kStarters.begin(), kStarters.end(), name) != kStarters.end() ||
+                       name.starts_with("python") || is_script(name);
   const bool script = std::any_of(command.words.begin(), command.words.end(), is_script);
   return (starter && script) || is_flag(command.words[0]);
 }
@@ -114,11 +113,13 @@ class ArgumentReader {
 
   void note_script(const std::string& name) {
     if (name == "pretrain_gpt_moe.py" || name == "pretrain_moe.py") {
-      out_.note("", name + " does not exist in Megatron-DeepSpeed, though guides show it: "
-                           "pretrain_gpt.py trains MoE models too. Its flags are read");
+      out_.note("", name +
+                        " does not exist in Megatron-DeepSpeed, though guides show it: "
+                        "pretrain_gpt.py trains MoE models too. Its flags are read");
     } else if (name != "pretrain_gpt.py") {
-      out_.refuse(name, "flags are read as those of Megatron-DeepSpeed's pretrain_gpt.py, and the "
-                        "model is a GPT");
+      out_.refuse(name,
+                  "flags are read as those of Megatron-DeepSpeed's pretrain_gpt.py, and the "
+                  "model is a GPT");
     }
   }
 
@@ -162,14 +163,13 @@ class ArgumentReader {
   }
 
   static bool matters(const Flag* row) {
-    return row == nullptr || (row->meaning != Flag::Meaning::kNothing &&
-                              row->meaning != Flag::Meaning::kRefused);
+    return row == nullptr ||
+           (row->meaning != Flag::Meaning::kNothing && row->meaning != Flag::Meaning::kRefused);
   }
 
   static bool has_variable(const GivenFlag& flag) {
-    return std::any_of(flag.values.begin(), flag.values.end(), [](const std::string& word) {
-      return word.find('$') != std::string::npos;
-    });
+    return std::any_of(flag.values.begin(), flag.values.end(),
+                       [](const std::string& word) { return word.find('$') != std::string::npos; });
   }
 
   void refuse_unknown(const GivenFlag& flag, const std::vector<const Flag*>& known,
@@ -185,8 +185,8 @@ class ArgumentReader {
                   launcher_.integer("--nproc-per-node", 1)});
     const int64_t nodes =
         std::max(launcher_.integer("--num_nodes", 1), launcher_.integer("--nnodes", 1));
-    world_size_ = options_.world_size > 0 ? options_.world_size
-                                          : std::max<int64_t>(1, per_node * nodes);
+    world_size_ =
+        options_.world_size > 0 ? options_.world_size : std::max<int64_t>(1, per_node * nodes);
     for (const GivenFlag& flag : launcher_.list()) {
       out_.drop(flag.text(), find_flag(launch_flags(), flag.name)->text);
     }
@@ -203,8 +203,9 @@ class ArgumentReader {
       } else if (const fs::path file = options_.folder / name; fs::is_regular_file(file)) {
         text = read_file(file);
       } else {
-        out_.refuse(flag.text(), "no such file; import it too, with `moiety config import-ds`, and "
-                                 "name one result as the `base` of the other");
+        out_.refuse(flag.text(),
+                    "no such file; import it too, with `moiety config import-ds`, and "
+                    "name one result as the `base` of the other");
         continue;
       }
       const std::string shown = fs::path(name).filename();

@@ -161,11 +161,12 @@ void fit_ranks(int64_t world_size, Imported& out) {
   const int64_t size = out.integer(path, 1);
   if (size <= 1 || (size <= world_size && world_size % size == 0)) return;
   const std::string source = out.find(path)->source;
-  out.set(path, "1", source,
-          std::to_string(size) + " in the source, which " + std::to_string(world_size) +
-              (world_size == 1 ? " rank" : " ranks") +
-              " cannot be divided into: all experts are on every rank. --world-size N says how many "
-              "ranks there are; the size has to divide them and the number of experts.");
+  out.set(
+      path, "1", source,
+      std::to_string(size) + " in the source, which " + std::to_string(world_size) +
+          (world_size == 1 ? " rank" : " ranks") +
+          " cannot be divided into: all experts are on every rank. --world-size N says how many "
+          "ranks there are; the size has to divide them and the number of experts.");
 }
 
 void add_notes(Imported& out) {

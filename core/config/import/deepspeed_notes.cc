@@ -10,12 +10,14 @@ const std::vector<DeepSpeedNote>& deepspeed_notes() {
        "A factor drops tokens beyond it in evaluation too, also at 2.0; drop_tokens: false drops "
        "none."},
       {"moe.train_capacity_factor", "",
-       "Times k / num_experts of the tokens of a micro-batch. A smaller one drops more tokens; only "
+       "Times k / num_experts of the tokens of a micro-batch. A smaller one drops more tokens; "
+       "only "
        "the balancing loss moves them to other experts. DeepSpeed's default is 1.0."},
       {"moe.moe_loss_coeff", "",
        "Weight of the sum over layers. 0.01 is this program's default and the guides'; "
        "Megatron-DeepSpeed's is 0.1."},
-      {"moe.noisy_gate_policy", "RSample", "Read with k = 1 alone: DeepSpeed ignores it otherwise."},
+      {"moe.noisy_gate_policy", "RSample",
+       "Read with k = 1 alone: DeepSpeed ignores it otherwise."},
       {"optimizer.type", "adam",
        "DeepSpeed's Adam is AdamW unless adam_w_mode is false; so is this one."},
       {"scheduler.type", "WarmupDecayLR",

@@ -17,7 +17,8 @@ void distillation(const FlagContext& c) {
                       "interpolation. The teacher is in evaluation mode by default; "
                       "Megatron-DeepSpeed leaves it in training mode. KL is in float32.")) {
     for (const char* name : {"--load-teacher", "--kd-beta-ce", "--kd-temp"}) {
-      if (c.given.has(name)) c.out.refuse(c.given.find(name)->text(), std::string("belongs to ") + flag);
+      if (c.given.has(name))
+        c.out.refuse(c.given.find(name)->text(), std::string("belongs to ") + flag);
     }
     return;
   }
@@ -59,7 +60,8 @@ const Flag kFlags[] = {
     nothing("--hidden-size-teacher", kOne, kTeacher),
     nothing("--num-attention-heads-teacher", kOne, kTeacher),
     nothing("--num-experts-teacher", kMany, kTeacher),
-    nothing("--reset-iteration", kNone, "a run whose weights come from model.init_from starts at 0"),
+    nothing("--reset-iteration", kNone,
+            "a run whose weights come from model.init_from starts at 0"),
     refused("--teacher-forward", kNone,
             "no flag of Megatron-DeepSpeed, though guides show it: a teacher runs where --mos or "
             "--kd is given"),

@@ -72,7 +72,8 @@ const Flag kFlags[] = {
     part("--vocab-size", kOne, set_vocabulary),
     part("--tokenizer-type", kOne, set_vocabulary),
     part("--make-vocab-size-divisible-by", kOne, set_vocabulary),
-    refused("--fp32-residual-connection", kNone, "needs a float32 residual stream beside 16-bit layers"),
+    refused("--fp32-residual-connection", kNone,
+            "needs a float32 residual stream beside 16-bit layers"),
     nothing("--apply-query-key-layer-scaling", kNone, "divides and multiplies by the same number"),
     nothing("--no-query-key-layer-scaling", kNone, "divides and multiplies by the same number"),
     nothing("--attention-softmax-in-fp32", kNone, "always"),
@@ -144,16 +145,17 @@ void set_vocabulary(const FlagContext& c) {
   if (kind == "GPT2BPETokenizer") size = 50257;
   if (kind == "NullTokenizer") ++size;  // and the end of a document
   if (size <= 0) {
-    return c.out.refuse(text, "the size of its vocabulary is not known here; give "
-                              "model.vocab_size, and tokens as ids below it");
+    return c.out.refuse(text,
+                        "the size of its vocabulary is not known here; give "
+                        "model.vocab_size, and tokens as ids below it");
   }
   const int64_t multiple = c.given.integer("--make-vocab-size-divisible-by", 128);
   const int64_t padded = (size + multiple - 1) / std::max<int64_t>(1, multiple) * multiple;
   c.out.set("model.vocab_size", std::to_string(padded), text,
-            padded == size ? ""
-                           : std::to_string(size) + " padded to a multiple of " +
-                                 std::to_string(multiple) +
-                                 ", as Megatron does; the padding takes part in the softmax.");
+            padded == size
+                ? ""
+                : std::to_string(size) + " padded to a multiple of " + std::to_string(multiple) +
+                      ", as Megatron does; the padding takes part in the softmax.");
 }
 
 std::span<const Flag> model_flags() { return kFlags; }

@@ -175,8 +175,9 @@ void set_moe_layer(const FlagContext& c) {
       "Megatron's default is 1.0, not the guides' 2.0. No factor keeps every token: "
       "--disable-moe-token-dropping does, in training too.");
   set("--moe-min-capacity", "moe.min_capacity", "4", "");
-  if (!drops) c.out.set("moe.drop_tokens", "false", "--disable-moe-token-dropping",
-                        "In training as in evaluation.");
+  if (!drops)
+    c.out.set("moe.drop_tokens", "false", "--disable-moe-token-dropping",
+              "In training as in evaluation.");
   const int64_t k = c.given.integer("--topk", 1);
   if (k == 1) {
     c.out.set("moe.use_rts", "true", "Megatron-DeepSpeed: always",

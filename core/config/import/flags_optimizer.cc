@@ -32,11 +32,11 @@ void clipping(const FlagContext& c) {
 
 void loss_scale(const FlagContext& c) {
   const char* why = "under --deepspeed it has no effect: fp16 of the ds_config rules";
-  for (const auto& [name, key] : {std::pair{"--loss-scale", "fp16.loss_scale"},
-                                  std::pair{"--min-loss-scale", "fp16.min_loss_scale"},
-                                  std::pair{"--loss-scale-window", "fp16.loss_scale_window"},
-                                  std::pair{"--hysteresis", "fp16.hysteresis"},
-                                  std::pair{"--initial-loss-scale", ""}}) {
+  for (const auto& [name, key] :
+       {std::pair{"--loss-scale", "fp16.loss_scale"},
+        std::pair{"--min-loss-scale", "fp16.min_loss_scale"},
+        std::pair{"--loss-scale-window", "fp16.loss_scale_window"},
+        std::pair{"--hysteresis", "fp16.hysteresis"}, std::pair{"--initial-loss-scale", ""}}) {
     const GivenFlag* flag = c.given.find(name);
     if (flag == nullptr) continue;
     if (c.given.has("--deepspeed")) {
@@ -97,16 +97,19 @@ void set_optimizer(const FlagContext& c) {
   const bool given = c.given.has("--optimizer");
   const std::string kind = c.given.value("--optimizer", "adam");
   const std::string source = given ? c.given.find("--optimizer")->text() : "Megatron's default";
-  if (!c.out.set_type("optimizer", kind, source,
-                      kind == "adam" ? "Decoupled weight decay (AdamW), as Megatron's adam." : "")) {
-    for (const char* name : {"--lr", "--weight-decay", "--adam-beta1", "--adam-beta2", "--adam-eps"}) {
+  if (!c.out.set_type(
+          "optimizer", kind, source,
+          kind == "adam" ? "Decoupled weight decay (AdamW), as Megatron's adam." : "")) {
+    for (const char* name :
+         {"--lr", "--weight-decay", "--adam-beta1", "--adam-beta2", "--adam-eps"}) {
       if (c.given.has(name)) c.out.refuse(c.given.find(name)->text(), "belongs to the optimizer");
     }
     return;
   }
   const auto set = [&](const char* flag, const char* option, const std::string& value) {
     const GivenFlag* found = c.given.find(flag);
-    if (found != nullptr) c.out.set("optimizer.params." + std::string(option), value, found->text());
+    if (found != nullptr)
+      c.out.set("optimizer.params." + std::string(option), value, found->text());
   };
   set("--lr", "lr", c.given.value("--lr"));
   set("--weight-decay", "weight_decay", c.given.value("--weight-decay"));

@@ -38,9 +38,10 @@ void checkpoints(const FlagContext& c) {
   if (!c.given.has("--load")) return;
   const std::string source = c.given.find("--load")->text();
   if (load == save) return c.out.drop(source, "to go on: moiety train FILE --resume");
-  c.out.refuse(source, "checkpoints of Megatron and DeepSpeed are not read; convert the weights "
-                       "to Hugging Face's format, then moiety ckpt import-hf, then "
-                       "model.init_from");
+  c.out.refuse(source,
+               "checkpoints of Megatron and DeepSpeed are not read; convert the weights "
+               "to Hugging Face's format, then moiety ckpt import-hf, then "
+               "model.init_from");
 }
 
 constexpr const char* kTensorBoard = "needs TensorBoard; metrics.jsonl has the same numbers";

@@ -59,8 +59,8 @@ Span span_of(const FlagContext& c, const std::string& prefix) {
 }
 
 constexpr const char* kScheduleFlags[] = {
-    "--lr-decay-style",     "--min-lr",          "--lr-decay-iters",   "--lr-decay-samples",
-    "--lr-decay-tokens",    "--lr-warmup-iters", "--lr-warmup-samples", "--lr-warmup-tokens",
+    "--lr-decay-style",     "--min-lr",          "--lr-decay-iters",     "--lr-decay-samples",
+    "--lr-decay-tokens",    "--lr-warmup-iters", "--lr-warmup-samples",  "--lr-warmup-tokens",
     "--lr-warmup-fraction", "--lr-warmup-init",  "--lr-wsd-decay-style", "--lr-wsd-decay-iters"};
 
 std::string given_schedule(const FlagContext& c) {
@@ -72,9 +72,8 @@ std::string given_schedule(const FlagContext& c) {
 }
 
 void batch(const FlagContext& c) {
-  for (const auto& [flag, key] :
-       {std::pair{"--micro-batch-size", "train_micro_batch_size_per_gpu"},
-        std::pair{"--global-batch-size", "train_batch_size"}}) {
+  for (const auto& [flag, key] : {std::pair{"--micro-batch-size", "train_micro_batch_size_per_gpu"},
+                                  std::pair{"--global-batch-size", "train_batch_size"}}) {
     if (c.given.has(flag)) c.out.set(key, c.given.value(flag), c.given.find(flag)->text());
   }
   // A ds_config may have said a third number, for another number of ranks.
@@ -122,10 +121,12 @@ const Flag kFlags[] = {
     refused("--deepspeed-activation-checkpointing", kNone, kMemory),
     refused("--distribute-checkpointed-activations", kNone, kMemory),
     nothing("--empty-unused-memory-level", kOne, "memory is laid out once"),
-    refused("--batch-size", kOne, "Megatron-DeepSpeed rejects it; its name is now "
-                                  "--micro-batch-size"),
-    refused("--warmup", kOne, "Megatron-DeepSpeed rejects it; its name is now "
-                              "--lr-warmup-fraction"),
+    refused("--batch-size", kOne,
+            "Megatron-DeepSpeed rejects it; its name is now "
+            "--micro-batch-size"),
+    refused("--warmup", kOne,
+            "Megatron-DeepSpeed rejects it; its name is now "
+            "--lr-warmup-fraction"),
     refused("--curriculum-learning", kNone, "needs curriculum learning"),
     refused("--random-ltd", kNone, "needs random layerwise token dropping"),
 };

@@ -67,8 +67,8 @@ bool Imported::has_type(const std::string& path, const std::string& type) const 
   return std::find(names.begin(), names.end(), type) != names.end();
 }
 
-bool Imported::set_type(const std::string& path, const std::string& type,
-                        const std::string& source, const std::string& note_text) {
+bool Imported::set_type(const std::string& path, const std::string& type, const std::string& source,
+                        const std::string& note_text) {
   if (has_type(path, type)) {
     set(path + ".type", type, source, note_text);
     return true;

@@ -72,8 +72,9 @@ Imported::Printed Imported::print() const {
   const auto say = [&](const std::string& text, size_t indent, size_t hang = 0) {
     for (const std::string& row : comment(text, indent, hang)) line(row);
   };
-  std::string head = "Written by `moiety config " + command_ + "`: " + std::to_string(keys_.size()) +
-                     " keys set, " + std::to_string(refused_.size()) + " refused, " +
+  std::string head = "Written by `moiety config " + command_ +
+                     "`: " + std::to_string(keys_.size()) + " keys set, " +
+                     std::to_string(refused_.size()) + " refused, " +
                      std::to_string(dropped_.size()) + " without effect here.";
   if (world_size_ > 1) {
     const std::string ranks = std::to_string(world_size_);
@@ -138,7 +139,8 @@ bool Imported::refuse_line(const std::string& error, const Printed& printed) {
   const char* begin = error.data() + head.size();
   std::from_chars(begin, error.data() + error.size(), number);
   const size_t path_begin = error.find(": ", head.size());
-  const size_t text_begin = path_begin == error.npos ? error.npos : error.find(": ", path_begin + 2);
+  const size_t text_begin =
+      path_begin == error.npos ? error.npos : error.find(": ", path_begin + 2);
   if (number < 1 || static_cast<size_t>(number) > printed.key_of_line.size() ||
       text_begin == error.npos) {
     return false;
@@ -149,8 +151,7 @@ bool Imported::refuse_line(const std::string& error, const Printed& printed) {
   if (index >= 0) path = keys_[static_cast<size_t>(index)].path;
   if (find(path) == nullptr) return false;
   // A component goes with all that lies in it.
-  const std::string inside =
-      path.ends_with(".type") ? path.substr(0, path.size() - 4) : path + ".";
+  const std::string inside = path.ends_with(".type") ? path.substr(0, path.size() - 4) : path + ".";
   const ImportedKey key = *find(path);
   std::string source = path;
   if (!key.source.empty() && key.source.find(path) == std::string::npos) {

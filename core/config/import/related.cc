@@ -51,8 +51,7 @@ constexpr Related kRelated[] = {
     {"moe.eval_capacity_factor",
      "DeepSpeed: MoE(eval_capacity_factor=1.0); Megatron: --moe-eval-capacity-factor"},
     {"moe.min_capacity", "DeepSpeed: MoE(min_capacity=4); Megatron: --moe-min-capacity"},
-    {"moe.drop_tokens",
-     "DeepSpeed: MoE(drop_tokens=True); Megatron: --disable-moe-token-dropping"},
+    {"moe.drop_tokens", "DeepSpeed: MoE(drop_tokens=True); Megatron: --disable-moe-token-dropping"},
     {"moe.noisy_gate_policy", "DeepSpeed: MoE(noisy_gate_policy=None)"},
     {"moe.use_rts", "DeepSpeed: MoE(use_rts=True); always so in Megatron-DeepSpeed"},
     {"moe.gate.params.top2_2nd_expert_sampling",
@@ -62,12 +61,16 @@ constexpr Related kRelated[] = {
 };
 
 /// Sections and keys whose names are those of a ds_config.
-constexpr std::array<std::string_view, 10> kSameName = {
-    "fp16.",         "bf16.",
-    "zero_optimization.", "train_batch_size",
-    "train_micro_batch_size_per_gpu", "gradient_accumulation_steps",
-    "gradient_clipping", "steps_per_print",
-    "optimizer",     "scheduler"};
+constexpr std::array<std::string_view, 10> kSameName = {"fp16.",
+                                                        "bf16.",
+                                                        "zero_optimization.",
+                                                        "train_batch_size",
+                                                        "train_micro_batch_size_per_gpu",
+                                                        "gradient_accumulation_steps",
+                                                        "gradient_clipping",
+                                                        "steps_per_print",
+                                                        "optimizer",
+                                                        "scheduler"};
 
 }  // namespace
 

@@ -145,8 +145,10 @@ class Splitter {
     RawCommand& command = commands_.back();
     std::string mark;
     for (const char c : here_) {
-      if (c == '\'' || c == '"' || c == '\\') command.here_quoted = true;
-      else mark += c;
+      if (c == '\'' || c == '"' || c == '\\')
+        command.here_quoted = true;
+      else
+        mark += c;
     }
     here_.clear();
     while (at_ < text_.size()) {

@@ -20,10 +20,11 @@ TEST(Explain, Key) {
             "  fills       moe.gate.params.capacity_factor\n"
             "  related     DeepSpeed: MoE(capacity_factor=1.0); Megatron: "
             "--moe-train-capacity-factor\n");
-  EXPECT_EQ(explain("zero_optimization.overlap_comm"),
-            "zero_optimization.overlap_comm\n"
-            "  meaning     DeepSpeed's; changes nothing here: about how gradients and weights travel "
-            "between ranks\n");
+  EXPECT_EQ(
+      explain("zero_optimization.overlap_comm"),
+      "zero_optimization.overlap_comm\n"
+      "  meaning     DeepSpeed's; changes nothing here: about how gradients and weights travel "
+      "between ranks\n");
 }
 
 TEST(Explain, OptionOfComponents) {

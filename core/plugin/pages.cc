@@ -23,9 +23,9 @@ constexpr size_t kLeastProse = 120;  // characters: a sentence with its source
 
 /// Where a component of this kind stands in a configuration.
 std::string usage(const ComponentInfo& c) {
-  const std::string choice =
-      c.schema.empty() ? fmt::format("{{type: {}}}", c.name)
-                       : fmt::format("{{type: {}, params: {{...}}}}", c.name);
+  const std::string choice = c.schema.empty()
+                                 ? fmt::format("{{type: {}}}", c.name)
+                                 : fmt::format("{{type: {}, params: {{...}}}}", c.name);
   switch (c.kind) {
     case ComponentKind::kGating: return fmt::format("moe: {{gate: {}}}", choice);
     case ComponentKind::kExpert: return fmt::format("moe: {{expert: {}}}", choice);
@@ -46,7 +46,8 @@ std::string title(const ComponentInfo& c) {
 
 std::string index_text(const std::vector<const ComponentInfo*>& components) {
   std::string text =
-      "<!-- Written by `moiety plugins reference`; do not edit. -->\n# Plugins\n\nEvery component in "
+      "<!-- Written by `moiety plugins reference`; do not edit. -->\n# Plugins\n\nEvery component "
+      "in "
       "this repository. [The plugin guide](../plugin_guide.md) writes one of your own.\n";
   for (const ComponentKind kind : kAllKinds) {
     text += fmt::format("\n## {}\n\n| type | what it is |\n|---|---|\n", kind_name(kind));
@@ -107,7 +108,8 @@ class Updater {
       return problem(name, "stale: the plugin's options or summary have changed");
     }
     if (!has_prose(*fresh, c)) {
-      problem(name, "has no text of its own: what it computes (the formula) and where that is from");
+      problem(name,
+              "has no text of its own: what it computes (the formula) and where that is from");
     }
   }
 

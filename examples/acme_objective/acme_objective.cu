@@ -1,5 +1,5 @@
-// Objective `acme`: next-token cross-entropy with label smoothing (Szegedy et al., 2016): a share of
-// the target's probability is spread over the vocabulary.
+// Objective `acme`: next-token cross-entropy with label smoothing (Szegedy et al., 2016): a share
+// of the target's probability is spread over the vocabulary.
 #include <cmath>
 
 #include <moiety/objective.h>
@@ -56,11 +56,11 @@ class AcmeObjective final : public Objective {
     const int64_t R = in.logits.dim(0), V = in.logits.dim(1);
     const TensorView x = exec.scratch(DType::kF32, {R, V});
     ops::copy(exec, in.logits, x);  // the logits may be bf16 or f16, and grad may lie over them
-    for_each_row(exec, R,
-                 Smoothed{x.rows<float>(), in.targets.data<int32_t>(),
-                          in.loss_mask ? in.loss_mask.data<float>() : nullptr,
-                          in.denominator.data<float>(), exec.step(), row_loss.data<float>(), V,
-                          smoothing_});
+    for_each_row(
+        exec, R,
+        Smoothed{x.rows<float>(), in.targets.data<int32_t>(),
+                 in.loss_mask ? in.loss_mask.data<float>() : nullptr, in.denominator.data<float>(),
+                 exec.step(), row_loss.data<float>(), V, smoothing_});
     if (grad) ops::copy(exec, x, grad);  // empty in evaluation
   }
 

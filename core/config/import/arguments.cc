@@ -284,7 +284,7 @@ ImportResult import_arguments(const std::string& text, const std::string& shown_
   ArgumentReader reader(read_shell(text), shown_name, options, out);
   reader.read();
   add_deepspeed_defaults(out);
-  add_placeholder_data(out);
+  add_placeholders(out);
   out.settle(reader.world_size());
   return {out.yaml(), out.refusals(), out.world_size()};
 }

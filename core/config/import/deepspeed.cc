@@ -238,7 +238,10 @@ void add_deepspeed_defaults(Imported& out) {
   }
 }
 
-void add_placeholder_data(Imported& out) {
+void add_placeholders(Imported& out) {
+  if (out.find("train_batch_size") == nullptr) {
+    out.set_default("train_micro_batch_size_per_gpu", "1", "a placeholder: none is given");
+  }
   if (out.find("data.type") != nullptr) return;
   out.set_type("data", "synthetic", "a placeholder",
                "Put your data here: {type: text, params: {files: [...]}}.");
@@ -257,7 +260,7 @@ ImportResult import_deepspeed(const std::string& text, const std::string& shown_
   Imported out("import-ds", plugins);
   read_deepspeed(root, "", world_size, out);
   add_deepspeed_defaults(out);
-  add_placeholder_data(out);
+  add_placeholders(out);
   out.note("", "a ds_config does not describe the model; the section model is yours to write");
   out.settle(world_size);
   return {out.yaml(), out.refusals(), out.world_size()};

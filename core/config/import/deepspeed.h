@@ -33,7 +33,7 @@ void read_deepspeed(const Node& root, const std::string& source, int64_t world_s
 
 /// What a run in DeepSpeed does by default and one here does not.
 void add_deepspeed_defaults(Imported& out);
-/// A place for the data, which no ds_config names.
-void add_placeholder_data(Imported& out);
+/// What every configuration needs and the source does not have: data, a batch size.
+void add_placeholders(Imported& out);
 
 }  // namespace moiety::config

@@ -34,6 +34,16 @@ void split(const FlagContext& c) {
   c.out.refuse(c.given.find("--split")->text(), "belongs to --data-path");
 }
 
+/// Rows whose input ends a document. GPT-2's token for it is the last of its vocabulary.
+void end_of_document(const FlagContext& c) {
+  const std::string kind = c.given.value("--tokenizer-type", "GPT2BPETokenizer");
+  if (kind != "GPT2BPETokenizer") {
+    return c.out.refuse("--eod-mask-loss", "the token that ends a document is not known for " +
+                                               kind + "; objective.params.end_of_document_token");
+  }
+  c.out.set("objective.params.end_of_document_token", "50256", "--eod-mask-loss");
+}
+
 void mock(const FlagContext& c) { c.out.set_type("data", "synthetic", "--mock-data"); }
 
 constexpr const char* kIds = "data holds token ids already; nothing is tokenized in training";
@@ -54,7 +64,7 @@ const Flag kFlags[] = {
     nothing("--num-workers", kOne, kReader),
     nothing("--data-cache-path", kOne, kReader),
     nothing("--dataloader-type", kOne, "samples come in a seeded order, each once an epoch"),
-    refused("--eod-mask-loss", kNone, "needs a loss mask at the ends of documents"),
+    part("--eod-mask-loss", kNone, end_of_document),
     refused("--reset-position-ids", kNone, "needs positions that start again in a document"),
     refused("--reset-attention-mask", kNone,
             "needs attention that ends with a document (Megatron ignores it with flash attention)"),

@@ -1,4 +1,5 @@
 // Batches, the length of a run, and the learning rate over it.
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -43,19 +44,6 @@ void length(const FlagContext& c) {
   if (steps > 0 && steps <= exit) return c.out.drop(interval->text(), "the run ends before");
   c.out.set("run.steps", std::to_string(exit), interval->text(),
             "Megatron ends at every multiple of it; this run at the first.");
-}
-
-/// What of the schedule is given, in the unit that it is given in.
-struct Span {
-  std::string name;  // "iters"
-  double value = 0;
-};
-Span span_of(const FlagContext& c, const std::string& prefix) {
-  for (const char* unit : {"iters", "samples", "tokens", "fraction"}) {
-    const std::string name = prefix + unit;
-    if (c.given.has(name)) return {unit, c.given.number(name, 0)};
-  }
-  return {};
 }
 
 constexpr const char* kScheduleFlags[] = {
@@ -133,7 +121,7 @@ const Flag kFlags[] = {
 
 }  // namespace
 
-/// megatron/optimizer_param_scheduler.py.
+/// megatron/optimizer_param_scheduler.py. The schedule's options are named after the flags.
 void set_schedule(const FlagContext& c) {
   const std::string text = given_schedule(c);
   if (text.empty() && !c.given.has("--lr")) return;
@@ -141,26 +129,23 @@ void set_schedule(const FlagContext& c) {
     if (!text.empty()) c.out.drop(text, "the ds_config has a scheduler, which rules");
     return;
   }
-  const std::string style = c.given.value("--lr-decay-style", "linear");
-  const Span warmup = span_of(c, "--lr-warmup-"), decay = span_of(c, "--lr-decay-");
-  if (style == "constant" && warmup.value == 0) {
+  const bool warms_up = text.find("--lr-warmup") != std::string::npos;
+  if (c.given.value("--lr-decay-style", "linear") == "constant" && !warms_up) {
     c.out.set_type("scheduler", "constant", text);
     return;
   }
-  const std::string type = "Megatron";
   const std::string source = text.empty() ? "Megatron's default --lr-decay-style linear" : text;
-  if (!c.out.set_type("scheduler", type, source)) return;
-  const auto set = [&](const std::string& option, const std::string& value,
-                       const std::string& from) {
-    c.out.set("scheduler.params." + option, value, from);
-  };
-  set("style", style, c.given.has("--lr-decay-style") ? "--lr-decay-style" : "Megatron's default");
-  if (c.given.has("--min-lr")) set("min_lr", c.given.value("--min-lr"), "--min-lr");
-  if (!warmup.name.empty()) {
-    set("warmup_" + warmup.name, float_text(warmup.value), "--lr-warmup-" + warmup.name);
+  if (!c.out.set_type("scheduler", "Megatron", source)) return;
+  for (const char* flag : kScheduleFlags) {
+    const GivenFlag* given = c.given.find(flag);
+    if (given == nullptr) continue;
+    std::string option = std::string(flag).substr(2);
+    std::replace(option.begin(), option.end(), '-', '_');
+    c.out.set("scheduler.params." + option, given->values[0], given->text());
   }
-  if (!decay.name.empty()) {
-    set("decay_" + decay.name, float_text(decay.value), "--lr-decay-" + decay.name);
+  if (c.given.has("--train-samples") && c.given.has("--lr-warmup-samples")) {
+    c.out.set_default("scheduler.params.lr_decay_samples", c.given.value("--train-samples"),
+                      "Megatron's default: --train-samples");
   }
 }
 

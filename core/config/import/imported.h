@@ -68,6 +68,7 @@ class Imported {
     std::vector<int> key_of_line;  // line - 1 -> index in keys_, or -1
   };
   Printed print() const;
+  std::string component_around(std::string path) const;
   /// Removes what one error of `config check` is about; false when that is nothing of ours.
   bool refuse_line(const std::string& error, const Printed& printed);
 

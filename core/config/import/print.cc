@@ -149,7 +149,8 @@ bool Imported::refuse_line(const std::string& error, const Printed& printed) {
   const std::string reason = error.substr(text_begin + 2);
   const int index = printed.key_of_line[static_cast<size_t>(number) - 1];
   if (index >= 0) path = keys_[static_cast<size_t>(index)].path;
-  if (find(path) == nullptr) return false;
+  if (find(path) == nullptr) path = component_around(path);
+  if (path.empty()) return false;
   // A component goes with all that lies in it.
   const std::string inside = path.ends_with(".type") ? path.substr(0, path.size() - 4) : path + ".";
   const ImportedKey key = *find(path);
@@ -168,6 +169,15 @@ bool Imported::refuse_line(const std::string& error, const Printed& printed) {
     return other.path == path || other.path.starts_with(inside);
   });
   return true;
+}
+
+/// "scheduler.type" for something that is missing in scheduler.params; "" when there is none.
+std::string Imported::component_around(std::string path) const {
+  for (size_t dot = path.rfind('.'); dot != path.npos; dot = path.rfind('.')) {
+    path.resize(dot);
+    if (find(path + ".type") != nullptr) return path + ".type";
+  }
+  return "";
 }
 
 void Imported::settle(int64_t world_size) {

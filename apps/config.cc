@@ -7,7 +7,9 @@
 
 #include "apps/commands.h"
 #include "apps/config.h"
+#include "core/base/strings.h"
 #include "core/config/load.h"
+#include "core/model/parameter_count.h"
 #include "core/plugin/registry.h"
 
 namespace moiety::apps {
@@ -42,6 +44,17 @@ void print_moe(const MoeConfig& moe) {
   std::printf("\n");
 }
 
+void print_size(const RunConfig& config, PluginRegistry& plugins) {
+  const ParameterCount n = count_parameters(config, plugins);
+  std::printf("parameters: %s", short_count(static_cast<double>(n.total)).c_str());
+  if (n.experts > 0) {
+    std::printf(", of them %s in experts; a token passes %s",
+                short_count(static_cast<double>(n.experts)).c_str(),
+                short_count(static_cast<double>(n.active)).c_str());
+  }
+  std::printf("\n");
+}
+
 void check(const Arguments& a) {
   PluginRegistry plugins = make_registry(a);
   const RunConfig c = load(a, plugins);
@@ -50,6 +63,7 @@ void check(const Arguments& a) {
       "batch: %lld = %lld sequences * %lld micro-batches * %lld ranks\n",
       static_cast<long long>(c.train_batch_size), static_cast<long long>(c.micro_batch_size),
       static_cast<long long>(c.gradient_accumulation_steps), static_cast<long long>(c.world_size));
+  print_size(c, plugins);
   print_moe(c.moe);
   for (const std::string& text : c.accepted) std::printf("note: %s\n", text.c_str());
   for (const std::string& text : c.warnings) std::printf("warning: %s\n", text.c_str());

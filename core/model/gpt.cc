@@ -12,8 +12,8 @@ namespace moiety {
 Model::~Model() = default;
 
 std::unique_ptr<Model> make_model(const RunConfig& config, PluginRegistry& plugins,
-                                  DeviceContext& context) {
-  return std::make_unique<Gpt>(config, plugin_factory(config.moe, plugins), context);
+                                  DeviceContext& context, ModelMemory memory) {
+  return std::make_unique<Gpt>(config, plugin_factory(config.moe, plugins), context, memory);
 }
 
 static DType compute_dtype(Precision precision) {
@@ -40,7 +40,8 @@ static const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
-Gpt::Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& context)
+Gpt::Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& context,
+         ModelMemory memory)
     : config_(checked(config.model)),
       moe_config_(config.moe),
       memory_(context),
@@ -48,6 +49,7 @@ Gpt::Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& cont
   add_layers(factory);
   head_ = std::make_unique<Head>(table_, config_, embedding_.token());
   table_.freeze(config_.freeze);
+  if (memory == ModelMemory::kNone) return;
   table_.allocate(context, compute_dtype(config.precision), /*gradients=*/true);
   table_.initialize(config.run.seed, config_.init_std, config_.layers,
                     moe_config_.identical_experts);

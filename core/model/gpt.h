@@ -16,8 +16,10 @@ namespace moiety {
 class MOIETY_API Gpt final : public Model {
  public:
   /// Declares, freezes (model.freeze), allocates and initialises all parameters on `context`.
-  /// Throws ConfigError for a configuration that fits no decoder.
-  Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& context);
+  /// Throws ConfigError for a configuration that fits no decoder. With ModelMemory::kNone declares
+  /// only.
+  Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& context,
+      ModelMemory memory = ModelMemory::kAllocated);
 
   ParameterTable& parameters() override { return table_; }
   int64_t moe_layers() const override { return static_cast<int64_t>(moe_.size()); }

@@ -38,6 +38,8 @@ struct StepSums {
   TensorView tokens;       // f32 [Lm]: tokens routed
 };
 
+enum class ModelMemory : uint8_t { kAllocated, kNone };
+
 class MOIETY_API Model {
  public:
   virtual ~Model();
@@ -67,8 +69,10 @@ class PluginRegistry;
 
 /// The decoder of `config.model` and `config.moe`. Components come from the registry. All
 /// parameters are declared, frozen (model.freeze), allocated with gradients and initialised
-/// (run.seed); what is left are the optimizer's slices and, for a resumed run, the checkpoint.
+/// (run.seed); what is left are the optimizer's slices and, for a resumed run, the checkpoint. With
+/// ModelMemory::kNone they are declared alone: the table has names and shapes, and no memory.
 MOIETY_API std::unique_ptr<Model> make_model(const RunConfig& config, PluginRegistry& plugins,
-                                             DeviceContext& context);
+                                             DeviceContext& context,
+                                             ModelMemory memory = ModelMemory::kAllocated);
 
 }  // namespace moiety

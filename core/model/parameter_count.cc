@@ -26,8 +26,7 @@ static double choices(const RunConfig& config, const MoeFactory& factory, int64_
 
 ParameterCount count_parameters(const RunConfig& config, PluginRegistry& plugins) {
   DeviceContext context({DeviceType::kCpu}, /*threads=*/1);
-  const auto model =
-      make_model(config, plugins, context, ModelMemory::kNone);
+  const auto model = make_model(config, plugins, context, ModelMemory::kNone);
   const MoeFactory factory = plugin_factory(config.moe, plugins);
   const std::vector<int64_t> layers = model->moe_layer_numbers();
   const std::vector<int64_t> experts = model->experts_of_layers();
@@ -44,8 +43,8 @@ ParameterCount count_parameters(const RunConfig& config, PluginRegistry& plugins
     for (const int64_t size : entry.shape) n *= size;
     count.total += n;
     if (entry.expert) count.experts += n;
-    active += static_cast<double>(n) *
-              (entry.expert ? share.at(static_cast<size_t>(entry.layer)) : 1.0);
+    active +=
+        static_cast<double>(n) * (entry.expert ? share.at(static_cast<size_t>(entry.layer)) : 1.0);
   }
   count.active = std::llround(active);
   return count;

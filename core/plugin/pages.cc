@@ -72,10 +72,11 @@ std::optional<std::string> with_block(const std::string& page, const std::string
   return page.substr(0, begin) + block + page.substr(end + std::string(kEnd).size());
 }
 
-/// A page without markers gets its block behind its title.
-std::string with_new_block(const std::string& page, const std::string& block) {
+/// A page without markers gets its block behind its title, and a title when it has none.
+std::string with_new_block(const std::string& page, const std::string& block,
+                           const ComponentInfo& c) {
   const size_t title_end = page.starts_with("# ") ? page.find('\n') : page.npos;
-  if (title_end == page.npos) return block + "\n\n" + page;
+  if (title_end == page.npos) return title(c) + block + "\n\n" + page;
   return page.substr(0, title_end + 1) + "\n" + block + "\n" + page.substr(title_end + 1);
 }
 
@@ -98,7 +99,7 @@ class Updater {
       if (!put(name, *page)) return problem(name, "missing");
     }
     auto fresh = with_block(*page, block);
-    if (!fresh && write_) fresh = with_new_block(*page, block);
+    if (!fresh && write_) fresh = with_new_block(*page, block, c);
     if (!fresh) {
       return problem(name, fmt::format("has no place for the options; expected the lines\n  {}\n"
                                        "  {}",

@@ -53,8 +53,8 @@ graph() {
   for mode in on off; do
     build/cuda/bin/moiety train configs/quickstart.yaml --run-dir "$out/graph_$mode" \
       run.device=cuda run.deterministic=true run.steps=12 run.time=0 run.graph=$mode \
-      eval.at_end=false model.dropout=0.1 '~moe.gate.params' moe.gate.type=top1 \
-      moe.gate.params.use_rts=true gradient_accumulation_steps=2 \
+      eval.at_end=false model.dropout=0.1 'moe.gate={type: top1, params: {use_rts: true}}' \
+      gradient_accumulation_steps=2 \
       fp16.enabled=true fp16.initial_scale_power=24 fp16.hysteresis=1 || return 1
   done
   grep -c '"skipped":true' "$out/graph_on/metrics.jsonl"

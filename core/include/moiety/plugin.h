@@ -38,7 +38,7 @@
 #define MOIETY_PLUGIN_LICENSE "unspecified"
 #endif
 #define MOIETY_STAMP_TEXT(name, version) \
-  "\x7fMOIETY_PLUGIN abi=" MOIETY_STR(MOIETY_ABI_MAJOR) "." MOIETY_STR(MOIETY_ABI_MINOR)    \
+  "MOIETY_PLUGIN abi=" MOIETY_STR(MOIETY_ABI_MAJOR) "." MOIETY_STR(MOIETY_ABI_MINOR)    \
   " stdlib=libstdc++-cxx11abi" MOIETY_STR(_GLIBCXX_USE_CXX11_ABI) " stldebug="              \
   MOIETY_STLDEBUG_ " sanitizer=" MOIETY_SANITIZER_ " cuda=" MOIETY_CUDA_ " sm=" MOIETY_PLUGIN_SM  \
   " license=" MOIETY_PLUGIN_LICENSE " cxx=gcc" MOIETY_STR(__GNUC__) " name=" \
@@ -119,7 +119,8 @@ class PluginBuilder {
 }  // namespace moiety
 
 #define MOIETY_PLUGIN(name, version)                                                        \
-  MOIETY_PLUGIN_EXPORT const char moiety_plugin_stamp[] = MOIETY_STAMP_TEXT(name, version); \
+  MOIETY_PLUGIN_EXPORT const char moiety_plugin_stamp[] =                                   \
+      "\x7f" MOIETY_STAMP_TEXT(name, version);                                              \
   static void moiety_plugin_body_(::moiety::PluginBuilder& plugin);                         \
   MOIETY_PLUGIN_EXPORT void moiety_plugin_entry(::moiety::PluginBuilder* plugin) {          \
     moiety_plugin_body_(*plugin);                                                           \

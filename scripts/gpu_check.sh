@@ -2,9 +2,11 @@
 # Everything that only a GPU can tell, on a machine that has one. Two parts, each under ten minutes
 # on 16 cores:
 #   scripts/gpu_check.sh tests    every test with MOIETY_REQUIRE_GPU=1 (a skip is a failure), the
-#                                 conformance of every plugin, compute-sanitizer on the op tests
-#   scripts/gpu_check.sh train    CPU against GPU losses of the quickstart model in f32, then 50
-#                                 steps of configs/gpt_350m_moe32.yaml with speed, memory and phases
+#                                 conformance of every plugin, parity with the references, resuming
+#                                 bit for bit on the GPU, compute-sanitizer on the op tests
+#   scripts/gpu_check.sh train    the quickstart model: graph against stream mode bit for bit, CPU
+#                                 against GPU losses in f32; then 50 steps of
+#                                 configs/gpt_350m_moe32.yaml with speed, memory and phases
 # Results also go to $OUT (default build/gpu_check).
 set -uo pipefail
 source "$(dirname "$0")/common.sh"
@@ -34,6 +36,30 @@ memcheck() {
     compute-sanitizer --tool memcheck --error-exitcode 9 "$binary" --gtest_filter='*cuda*' || return 1
   done
 }
+resume() {  # resume CONFIG: the end-to-end test of that name, on the GPU
+  local config=$PWD/$out/$1_cuda.yaml
+  [[ $out == /* ]] && config=$out/$1_cuda.yaml
+  printf 'base: %s\n# as in %s\nrun: {device: cuda, deterministic: true}\n' \
+    "$PWD/tests/e2e/$1.yaml" "$1" >"$config"
+  tests/e2e/resume.sh "$PWD/build/cuda/bin/moiety" "$PWD/build/cuda/bin/tests/checkpoint_diff" "$config"
+}
+prepare_corpus() {
+  build/cuda/bin/moiety data prepare --out data/quickstart/corpus.txt --from-headers
+}
+# The whole step of the quickstart model as one CUDA graph: one warm-up, the capture, 10 replays.
+graph() {
+  local mode
+  rm -rf "$out/graph_on" "$out/graph_off"
+  for mode in on off; do
+    build/cuda/bin/moiety train configs/quickstart.yaml --run-dir "$out/graph_$mode" \
+      run.device=cuda run.deterministic=true run.steps=12 run.time=0 run.graph=$mode \
+      eval.at_end=false model.dropout=0.1 'moe.gate={type: top1, params: {use_rts: true}}' \
+      gradient_accumulation_steps=2 \
+      fp16.enabled=true fp16.initial_scale_power=24 fp16.hysteresis=1 || return 1
+  done
+  grep -c '"skipped":true' "$out/graph_on/metrics.jsonl"
+  build/cuda/bin/tests/checkpoint_diff "$out"/graph_{on,off}/checkpoints/step_00000012.h5
+}
 losses() {  # losses DEVICE STEPS: one loss a line
   build/cuda/bin/moiety train configs/quickstart.yaml --run-dir "$out/losses_$1" \
     run.device="$1" run.steps="$2" run.time=0 run.deterministic=true eval.at_end=false \
@@ -41,7 +67,6 @@ losses() {  # losses DEVICE STEPS: one loss a line
   sed -n 's/.*"loss": *\([-0-9.e+]*\).*/\1/p' "$out/losses_$1/metrics.jsonl"
 }
 compare_losses() {
-  build/cuda/bin/moiety data prepare --out data/quickstart/corpus.txt --from-headers || return 1
   rm -rf "$out/losses_cpu" "$out/losses_cuda"
   losses cpu 100 >"$out/cpu.txt" && losses cuda 100 >"$out/cuda.txt" || return 1
   paste "$out/cpu.txt" "$out/cuda.txt" | awk '
@@ -60,11 +85,15 @@ step build build
 case ${1:-tests} in
   tests)
     export MOIETY_REQUIRE_GPU=1
-    step ctest ctest --test-dir build/cuda --output-on-failure -j 4 -LE "sdk|slow"
+    step ctest ctest --test-dir build/cuda --output-on-failure -j "$(jobs)" -LE "sdk|slow"
     step parity build/cuda/bin/moiety selftest parity --device cuda
+    step resume_fp16 resume tiny_fp16
+    step resume_bf16 resume tiny_bf16
     step memcheck memcheck
     ;;
   train)
+    step corpus prepare_corpus
+    step graph graph
     step losses compare_losses
     tail -n 1 "$out/losses.log"
     step gpt_350m_moe32 big_model

@@ -17,7 +17,7 @@ struct Sizes {
 };
 
 std::string activation_of(const Settings& config) {
-  const std::string name = config.text("activation_function", "gelu_new");
+  std::string name = config.text("activation_function", "gelu_new");
   if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return "gelu_tanh";
   config.require(name == "gelu" || name == "relu", "activation_function",
                  "expected gelu_new, gelu or relu");

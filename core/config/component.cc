@@ -100,6 +100,7 @@ TypeAndParams read_type_and_params(const Node* node, const std::string& path, Dr
       draft.report.add(entry.value.mark, inside, "expected a name, got " + shown(entry.value));
       out.good = false;
     } else if (entry.key == "params") {
+      draft.given.emplace(inside, entry.value.mark);
       if (entry.value.is_map()) out.params = &entry.value;
       if (entry.value.is_map() || entry.value.is_null() || !draft.report.ok(inside)) continue;
       draft.report.add(entry.value.mark, inside, "expected a map, got " + shown(entry.value));

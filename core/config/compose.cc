@@ -40,7 +40,8 @@ std::string similar_file(const fs::path& file) {
 Node read_source(const fs::path& file, const std::string& where) {
   std::error_code ignored;
   if (!fs::is_regular_file(file, ignored)) {
-    throw ConfigError(where + "no file '" + file.string() + "'" + similar_file(file));
+    throw ConfigError(where + "no file '" + file.string() +
+                      "'; expected a configuration in YAML or JSON" + similar_file(file));
   }
   try {
     return parse_yaml(read_file(file), file.string());

@@ -4,6 +4,7 @@
 
 #include <moiety/error.h>
 
+#include "core/config/check_components.h"
 #include "core/config/component.h"
 #include "core/config/compose.h"
 #include "core/config/draft.h"
@@ -81,6 +82,8 @@ RunConfig finish(Node root, const fs::path& file, const LoadOptions& options,
   check_model(d);
   check_precision(d);
   add_warnings(d);
+  d.report.throw_if_any();  // components are made of values that are right
+  check_components(plugins, d);
   d.report.throw_if_any();
   d.config.accepted = std::move(d.notes);
   write_resolved(d);

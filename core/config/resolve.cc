@@ -121,6 +121,14 @@ void write_resolved(Draft& draft) {
 
 namespace moiety {
 
+std::string place_of(const RunConfig& config, std::string_view path) {
+  for (const Provenance& value : config.provenance) {
+    if (value.path != path || value.source.starts_with("default")) continue;
+    return value.source + ": " + value.path;
+  }
+  return std::string(path);
+}
+
 std::string annotated_yaml(const RunConfig& config) {
   std::string out;
   size_t begin = 0, next = 0;

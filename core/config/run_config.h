@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <moiety/component.h>
@@ -129,5 +130,9 @@ struct RunConfig {
   std::vector<std::string> warnings;   // to be logged at the start
   std::vector<std::string> accepted;   // keys of DeepSpeed's that change nothing here, and why
 };
+
+/// "configs/a.yaml:12:5: data.params.files": where the value of `path` was given, to begin an error
+/// with; `path` alone for a default.
+MOIETY_API std::string place_of(const RunConfig& config, std::string_view path);
 
 }  // namespace moiety

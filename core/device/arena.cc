@@ -129,6 +129,8 @@ bool Arena::intact() const {
                      [&](const Impl::Guarded& tensor) { return impl_->untouched(tensor); });
 }
 
+void Arena::set_guard(Guard guard) { impl_->guard = guard; }
+
 size_t Arena::peak_bytes() const { return impl_->peak; }
 
 }  // namespace moiety

@@ -31,6 +31,8 @@ class MOIETY_API Arena {
   /// With Guard::kOn: nobody wrote outside a tensor of this arena. Synchronises.
   bool intact() const;
   size_t peak_bytes() const;
+  /// For the tensors made from now on; those made before keep theirs.
+  void set_guard(Guard guard);
 
  private:
   struct Impl;

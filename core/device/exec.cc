@@ -2,6 +2,8 @@
 #include <moiety/exec.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "core/base/check.h"
 #include "core/device/context_impl.h"
@@ -9,6 +11,11 @@
 #include "core/device/exec_impl.h"
 
 namespace moiety {
+
+bool wants_sync_check() {
+  const char* value = std::getenv("MOIETY_SYNC_CHECK");
+  return value != nullptr && std::string_view(value) == "1";
+}
 
 Device Exec::device() const { return impl_->context->device(); }
 DType Exec::compute_dtype() const { return impl_->compute_dtype; }

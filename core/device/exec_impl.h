@@ -14,6 +14,9 @@ namespace moiety {
 
 class PhaseTimer;
 
+/// MOIETY_SYNC_CHECK=1 in the environment.
+MOIETY_API bool wants_sync_check();
+
 struct Exec::Impl {
   DeviceContext* context = nullptr;
   Arena* scratch = nullptr;
@@ -23,6 +26,7 @@ struct Exec::Impl {
   uint64_t seed = 1;
   int64_t layer = 0;
   bool deterministic = true;
+  bool sync_check = wants_sync_check();  // wait after every call of a component
   std::vector<std::pair<uint32_t, ConstTensorView>> bound = {};  // purpose -> a test's own noise
   std::vector<Buffer> uploads = {};
   PhaseTimer* phases = nullptr;  // core/device/phase_timer.h

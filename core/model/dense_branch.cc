@@ -2,11 +2,11 @@
 #include "core/model/dense_branch.h"
 
 #include "core/device/phase_timer.h"
+#include "core/model/component_call.h"
 #include "core/model/router.h"
 #include "core/ops/branch.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/gemm.h"
-#include "core/plugin/gate.h"
 
 namespace moiety {
 
@@ -58,7 +58,7 @@ void DenseMix::forward(Exec& exec, Arena& memory, const AllRows& all, ConstTenso
   Saved saved(&call.saved);
   {
     const PhaseScope phase(exec, "dense branch");
-    in_plugin(name_, "forward (dense branch)", dims_.layer, [&] {
+    in_component(exec, name_, "forward (dense branch)", dims_.layer, [&] {
       expert_->forward(exec, all.batch(x, call.second), Params(params_), dense, saved);
     });
   }
@@ -74,7 +74,7 @@ ConstTensorView DenseMix::backward(Exec& exec, const AllRows& all, ConstTensorVi
   {
     const PhaseScope phase(exec, "dense branch backward");
     const ArenaScope scratch(*exec.impl().scratch);
-    in_plugin(name_, "backward (dense branch)", dims_.layer, [&] {
+    in_component(exec, name_, "backward (dense branch)", dims_.layer, [&] {
       expert_->backward(exec, all.batch(x, call.second), Params(params_), Saved(&call.saved), dout,
                         dx, dsecond);
     });

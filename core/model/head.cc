@@ -4,11 +4,11 @@
 #include <algorithm>
 
 #include "core/device/phase_timer.h"
+#include "core/model/component_call.h"
 #include "core/model/decoder_layer.h"
 #include "core/model/layer_scope.h"
 #include "core/ops/gemm.h"
 #include "core/ops/scalars.h"
-#include "core/plugin/gate.h"
 
 namespace moiety {
 
@@ -84,7 +84,7 @@ void Head::loss(Exec& exec, const MicroBatch& batch, const Objective& objective,
     inputs.targets = rows(batch.targets, begin, count);
     inputs.loss_mask = rows(batch.loss_mask, begin, count);
     inputs.denominator = batch.denominator;
-    in_plugin("the objective", "evaluate", -1, [&] {
+    in_component(exec, "the objective", "evaluate", -1, [&] {
       objective.evaluate(exec, inputs, row_loss.slice(0, begin, count), dx ? logits : TensorView{},
                          metrics);
     });

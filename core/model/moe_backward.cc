@@ -1,9 +1,9 @@
 // A layer's backward: exactly the forward, reversed.
 #include "core/device/phase_timer.h"
+#include "core/model/component_call.h"
 #include "core/model/layer_scope.h"
 #include "core/model/moe_layer.h"
 #include "core/ops/scalars.h"
-#include "core/plugin/gate.h"
 
 namespace moiety {
 
@@ -21,7 +21,7 @@ void MoeLayer::gate_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall&
     ops::fill_scaled(exec, weights.gate, daux);
     in.aux_loss = daux;
   }
-  in_plugin(gate_name_, "backward", dims_.layer, [&] {
+  in_component(exec, gate_name_, "backward", dims_.layer, [&] {
     gate_->backward(exec, call.gating, Params(gate_params_), call.plan, Saved(&call.gate), in, out);
   });
 }
@@ -66,7 +66,7 @@ void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call
   {
     const PhaseScope phase(exec, "experts backward");
     const ArenaScope scratch(*exec.impl().scratch);
-    in_plugin(expert_name_, "backward", dims_.layer, [&] {
+    in_component(exec, expert_name_, "backward", dims_.layer, [&] {
       expert_->backward(exec, call.batch, Params(expert_params_), Saved(&call.expert), drouted,
                         dslot, dweight);
     });
@@ -90,8 +90,8 @@ void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call
 
 void MoeLayer::end_step(Exec& exec, ConstTensorView load) const {
   const LayerScope scope(exec, dims_.layer);
-  in_plugin(gate_name_, "end_step", dims_.layer,
-            [&] { gate_->end_step(exec, Params(gate_params_), load); });
+  in_component(exec, gate_name_, "end_step", dims_.layer,
+               [&] { gate_->end_step(exec, Params(gate_params_), load); });
 }
 
 }  // namespace moiety

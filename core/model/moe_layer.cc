@@ -3,9 +3,9 @@
 
 #include "core/base/check.h"
 #include "core/device/phase_timer.h"
+#include "core/model/component_call.h"
 #include "core/model/layer_scope.h"
 #include "core/ops/scalars.h"
-#include "core/plugin/gate.h"
 
 namespace moiety {
 
@@ -69,8 +69,8 @@ void MoeLayer::plan(Exec& exec, MoeCall& call) const {
   if (call.shape.reads_x) call.gating.x = call.input.x;
   call.plan = make_plan(*call.memory, call.shape, T, E);
   Saved saved(&call.gate);
-  in_plugin(gate_name_, "forward", dims_.layer,
-            [&] { gate_->forward(exec, call.gating, Params(gate_params_), call.plan, saved); });
+  in_component(exec, gate_name_, "forward", dims_.layer,
+               [&] { gate_->forward(exec, call.gating, Params(gate_params_), call.plan, saved); });
 }
 
 void MoeLayer::dispatch(Exec& exec, MoeCall& call) const {
@@ -125,8 +125,8 @@ void MoeLayer::forward(Exec& exec, const MoeInput& input, const MoeSums& sums, M
   {
     const PhaseScope phase(exec, "experts");
     const ArenaScope scratch(*exec.impl().scratch);
-    in_plugin(expert_name_, "forward", dims_.layer,
-              [&] { expert_->forward(exec, call.batch, Params(expert_params_), y, saved); });
+    in_component(exec, expert_name_, "forward", dims_.layer,
+                 [&] { expert_->forward(exec, call.batch, Params(expert_params_), y, saved); });
   }
   if (dense_ == nullptr) {
     ops::combine(exec, call.plan, call.shape.layout, call.slots, y, out);

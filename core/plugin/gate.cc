@@ -7,21 +7,23 @@
 
 namespace moiety {
 
-void rethrow_in_plugin(const std::string& who, const char* call, int64_t layer, int64_t step) {
+void rethrow_in_plugin(const std::string& who, const char* call, int64_t layer) {
   std::string what;
+  bool config = false;
   try {
     throw;
   } catch (const PluginError&) {
     throw;  // an inner gate has said where
+  } catch (const ConfigError& e) {
+    what = e.what();
+    config = true;
   } catch (const std::exception& e) {
     what = e.what();
   } catch (...) {
     what = "threw something that is not a std::exception";
   }
-  std::string where;
-  if (layer >= 0) where = fmt::format("layer {}", layer);
-  if (step >= 0) where += fmt::format("{}step {}", where.empty() ? "" : ", ", step);
-  if (!where.empty()) where = " (" + where + ")";
+  const std::string where = layer >= 0 ? fmt::format(" (layer {})", layer) : "";
+  if (config) throw ConfigError(fmt::format("{}{}: {}", who, where, what));
   throw PluginError(fmt::format("{} failed in {}{}: {}", who, call, where, what));
 }
 

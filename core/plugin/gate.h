@@ -15,10 +15,11 @@ namespace moiety {
 /// "gating 'acme' 0.3" for what a PluginRegistry created (also after a cast), else "a component".
 MOIETY_API std::string describe(const std::shared_ptr<const Component>& component);
 
-/// Call it inside a catch block. Throws PluginError "<who> failed in <call> (layer L, step S):
-/// <what>"; a PluginError passes as it is. Negative numbers are left out.
+/// Call it inside a catch block. Throws PluginError "<who> failed in <call> (layer L): <what>"; a
+/// PluginError passes as it is, a ConfigError (the user's doing, not the plugin's) as ConfigError
+/// "<who> (layer L): <what>". A negative layer is left out. The trainer adds the step.
 [[noreturn]] MOIETY_API void rethrow_in_plugin(const std::string& who, const char* call,
-                                               int64_t layer, int64_t step = -1);
+                                               int64_t layer);
 
 /// Returns f(). `who` is describe(component), kept by the caller.
 ///   in_plugin(gate_name_, "forward", layer_, [&] { gate_->forward(...); });

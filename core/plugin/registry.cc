@@ -131,18 +131,23 @@ std::vector<ComponentInfo> PluginRegistry::loaded() const {
 
 std::shared_ptr<Component> PluginRegistry::create(ComponentKind kind, std::string_view name,
                                                   const OptionMap& options, const ModelDims& dims) {
+  std::shared_ptr<Component> made = probe(kind, name, options, dims);
+  impl_->lookup(kind, name)->used = true;
+  return made;
+}
+
+std::shared_ptr<Component> PluginRegistry::probe(ComponentKind kind, std::string_view name,
+                                                 const OptionMap& options, const ModelDims& dims) {
   find(kind, name);
-  Entry& entry = *impl_->lookup(kind, name);
-  entry.used = true;
-  char error[1024] = "";
+  const Entry& entry = *impl_->lookup(kind, name);
+  CreateError error;
   const CreateArgs args{&options, &dims};
-  Component* made = entry.component->factory.create(&args, error, sizeof error);
-  if (made == nullptr) {
-    throw PluginError(fmt::format("{} ({}) could not be created: {}",
-                                  identity(entry.component->info), entry.library->file.string(),
-                                  error));
-  }
-  return {made, Destroy{entry.library, entry.component}};
+  Component* made = entry.component->factory.create(&args, &error);
+  if (made != nullptr) return {made, Destroy{entry.library, entry.component}};
+  const std::string who = identity(entry.component->info);
+  if (error.config) throw ConfigError(fmt::format("{}: {}", who, error.text));
+  throw PluginError(fmt::format("{} ({}) could not be created: {}", who,
+                                entry.library->file.string(), error.text));
 }
 
 std::string describe(const std::shared_ptr<const Component>& component) {

@@ -60,7 +60,8 @@ class MOIETY_API PluginRegistry {
   std::vector<ComponentInfo> loaded() const;
 
   /// `options` must be complete and validated (see complete_options). The component keeps its
-  /// library; an exception from the constructor arrives as PluginError that says where.
+  /// library. A ConfigError of the constructor stays one, any other exception becomes PluginError;
+  /// both say whose it is.
   template <class T>
   std::shared_ptr<T> create(std::string_view name, const OptionMap& options,
                             const ModelDims& dims) {
@@ -68,6 +69,13 @@ class MOIETY_API PluginRegistry {
   }
   std::shared_ptr<Component> create(ComponentKind kind, std::string_view name,
                                     const OptionMap& options, const ModelDims& dims);
+  /// The same for an instance that is only asked something: loaded() does not name it.
+  template <class T>
+  std::shared_ptr<T> probe(std::string_view name, const OptionMap& options, const ModelDims& dims) {
+    return std::static_pointer_cast<T>(probe(T::kKind, name, options, dims));
+  }
+  std::shared_ptr<Component> probe(ComponentKind kind, std::string_view name,
+                                   const OptionMap& options, const ModelDims& dims);
 
  private:
   struct Impl;

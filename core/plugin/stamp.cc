@@ -63,7 +63,7 @@ Stamp read_stamp(const std::filesystem::path& file) {
 }
 
 const Stamp& host_stamp() {
-  static const Stamp stamp{MOIETY_STAMP_TEXT("core", MOIETY_CORE_VERSION) + 1};
+  static const Stamp stamp{MOIETY_STAMP_TEXT("core", MOIETY_CORE_VERSION)};
   return stamp;
 }
 

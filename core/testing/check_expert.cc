@@ -139,7 +139,7 @@ class ExpertChecks {
     std::vector<Leaf> leaves = parameters_.leaves();
     leaves.insert(leaves.begin(), {"x", &in.x, at.dtokens()});
     leaves.push_back({"weight", &in.weight, at.dweight_choice});
-    const Verdict verdict = judge_gradient(leaves, [&]() -> std::optional<double> {
+    Verdict verdict = judge_gradient(leaves, [&]() -> std::optional<double> {
       parameters_.push();
       ExpertCall moved(context(), *expert_, parameters_, in);
       moved.forward();

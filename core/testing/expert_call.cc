@@ -47,6 +47,10 @@ ExpertCall::ExpertCall(const DeviceContext& context, const ExpertType& type,
   batch.count = bench.put(plan.count, {G});
   batch.row = bench.put(plan.row, {N});
   batch.x = bench.put(spread(in.x, plan.token), {plan.rows, kModel}, how.compute);
+  if (how.layout == SlotLayout::kReceived) {
+    batch.row_id =
+        bench.put(std::vector<int64_t>(plan.token.begin(), plan.token.end()), {plan.rows});
+  }
   dout = bench.put(spread(in.dout, plan.token), {plan.rows, kModel}, how.compute);
   if (how.with_weight) {
     std::vector<float> weight(plan.row.size(), std::numeric_limits<float>::quiet_NaN());

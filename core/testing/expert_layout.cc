@@ -34,7 +34,7 @@ SlotPlan lay_out(const std::vector<Choice>& choices, int64_t tokens, int64_t exp
     plan.start[g] = next;
     next += plan.count[g] + room;
   }
-  const auto slots = static_cast<std::size_t>(next + (layout == SlotLayout::kSorted ? 5 : 0));
+  const auto slots = static_cast<std::size_t>(next) + (layout == SlotLayout::kSorted ? 5 : 0);
   plan.row.assign(slots, -1);
   plan.slot.resize(choices.size());
   std::vector<int32_t> filled(groups, 0);

@@ -117,7 +117,9 @@ std::vector<float> GateCall::results() {
   read();
   std::vector<float> all;
   for (size_t i = 0; i < index.size(); ++i) {
-    all.push_back(static_cast<float>(index[i]));
+    // As itself kUnused would be the largest value, beside which no difference counts.
+    all.push_back(static_cast<float>(index[i] == kUnused ? dropped(static_cast<int32_t>(in.experts))
+                                                         : index[i]));
     all.push_back(index[i] >= 0 ? weight[i] : 0);
   }
   for (const std::vector<float>& more :

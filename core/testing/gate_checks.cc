@@ -109,7 +109,7 @@ Verdict GateChecks::gradient() {
   std::vector<Leaf> leaves = parameters_.leaves();
   leaves.insert(leaves.begin(), {"the logits", &in.logits, at->dlogits});
   if (at->shape.reads_x) leaves.push_back({"x", &in.x, at->dx});
-  const Verdict verdict = judge_gradient(leaves, [&]() -> std::optional<double> {
+  Verdict verdict = judge_gradient(leaves, [&]() -> std::optional<double> {
     parameters_.push();
     const Ran moved = call(in);
     moved->forward();

@@ -145,6 +145,11 @@ std::vector<int32_t> Workbench::ints(const TensorView& tensor) {
 void Workbench::set_step(const StepState& step) { write(step_, &step, sizeof step); }
 void Workbench::set_rows(const RowMap& rows) { write(rows_, &rows, sizeof rows); }
 
+void Workbench::leave_guards_off() {
+  scratch_.set_guard(Arena::Guard::kOff);
+  kept_.set_guard(Arena::Guard::kOff);
+}
+
 bool Workbench::intact() const { return memory_.intact() && scratch_.intact() && kept_.intact(); }
 
 }  // namespace moiety::testing

@@ -46,6 +46,9 @@ class Workbench {
 
   void set_step(const StepState& step);
   void set_rows(const RowMap& rows);
+  /// Calls from now on as in a training: their scratch and what they keep has no canaries, which
+  /// to read is to wait for the device.
+  void leave_guards_off();
   /// Nobody wrote outside a tensor, scratch and saved ones included.
   bool intact() const;
   size_t scratch_bytes() const { return scratch_.peak_bytes(); }

@@ -39,6 +39,21 @@ ModelDims dims_of(const RunConfig& config) {
   return dims;
 }
 
+/// A data source opens files, so `config check` does not make one and its complaints come here.
+std::shared_ptr<DataSource> open_data(const RunConfig& config, PluginRegistry& plugins,
+                                      const ModelDims& dims) {
+  try {
+    return plugins.create<DataSource>(config.data.type, config.data.options, dims);
+  } catch (const ConfigError& e) {
+    const std::string text = e.what();
+    std::string path = "data.type";
+    for (const auto& [option, value] : config.data.options) {  // the option that it speaks of
+      if (text.find("data.params." + option) != text.npos) path = "data.params." + option;
+    }
+    throw ConfigError(place_of(config, path) + ": " + text);
+  }
+}
+
 }  // namespace
 
 BatchShape train_shape(const RunConfig& config) {
@@ -58,7 +73,7 @@ Session make_model_session(const RunConfig& config, PluginRegistry& plugins) {
 Session make_session(const RunConfig& config, PluginRegistry& plugins) {
   const ModelDims dims = dims_of(config);
   // The data first: a missing file is found before memory is taken.
-  auto data = plugins.create<DataSource>(config.data.type, config.data.options, dims);
+  auto data = open_data(config, plugins, dims);
   Session session = make_model_session(config, plugins);
   session.data = std::move(data);
   session.objective =

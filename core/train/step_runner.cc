@@ -1,6 +1,6 @@
 #include "core/train/step_runner.h"
 
-#include "core/plugin/gate.h"
+#include "core/model/component_call.h"
 #include "core/train/schedule.h"
 
 namespace moiety {
@@ -83,7 +83,7 @@ StepRunner::~StepRunner() = default;
 
 void StepRunner::run(bool graph, PhaseTimer* timer) {
   exec_impl_.phases = timer;
-  if (!graph || !warm_ || timer != nullptr) {
+  if (!graph || !warm_ || timer != nullptr || exec_impl_.sync_check) {
     body();  // also the warm-up that sizes the arenas
     warm_ = true;
     exec_impl_.phases = nullptr;
@@ -111,7 +111,7 @@ void StepRunner::body() {
   }
   {
     const PhaseScope phase(exec_, "optimizer");
-    in_plugin("the optimizer", "step", -1, [this] { parts_.optimizer->step(exec_); });
+    in_component(exec_, "the optimizer", "step", -1, [this] { parts_.optimizer->step(exec_); });
     table.refresh_copies(exec_);
   }
   const PhaseScope phase(exec_, "step.end");

@@ -110,12 +110,20 @@ Outcome Trainer::run() {
     if (outcome == Outcome::kFinished) finish();
     log::flush();
     return outcome;
+  } catch (const PluginError& e) {
+    const std::string text = fmt::format("step {}: {}", step_ + 1, e.what());
+    fail(text);
+    throw PluginError(text);
   } catch (const std::exception& e) {
-    progress_->finish_line();
-    write_status("failed", e.what());
-    log::flush();
+    fail(e.what());
     throw;
   }
+}
+
+void Trainer::fail(const std::string& why) {
+  progress_->finish_line();
+  write_status("failed", why);
+  log::flush();
 }
 
 Outcome Trainer::loop() {

@@ -46,6 +46,7 @@ class MOIETY_API Trainer {
   void evaluate();
   void finish();
   void print_sample();
+  void fail(const std::string& why);
   void write_status(const std::string& state, const std::string& message = "");
   double seconds() const;
   bool due(int64_t interval) const { return interval > 0 && step_ % interval == 0; }

@@ -98,6 +98,16 @@ TEST(Kit, EveryCheckHasAPluginThatItCatches) {
   }
 }
 
+TEST(Kit, NoiseGoesWithTheTokenNotWithTheRowThatHoldsIt) {
+  std::map<std::string, std::set<std::string>> failed;
+  for (const Finding& f : check(kWrong / "moiety_expert_noisy.so")) {
+    std::set<std::string>& of_component = failed[f.component];
+    if (f.outcome == Outcome::kFail) of_component.insert(f.check);
+  }
+  EXPECT_EQ(failed, (std::map<std::string, std::set<std::string>>{
+                        {"expert noisy", {}}, {"expert noisy_by_local_row", {"received"}}}));
+}
+
 TEST(Kit, SaysWhatItTimes) {
   PluginRegistry plugins({kPlugins});
   int told = 0;

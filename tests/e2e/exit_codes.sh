@@ -12,7 +12,15 @@ expect_exit 2 "$moiety" config import-args "$line" --strict
 expect_exit 0 "$moiety" config import-args "${line% *}" --strict
 expect_exit 2 "$moiety" config import-args --file "$work/nowhere.sh"
 echo "not a library" >"$work/broken.so"
+expect_exit 2 "$moiety" train "$config" data.type=text "data.params={files: [$work/gone.txt]}" \
+  --run-dir "$work/data"
+grep -q "data.params.files: data 'text'.*gone.txt: No such file" "$work/output" ||
+  { cat "$work/output"; fail "a missing text is not named"; }
 expect_exit 3 "$moiety" train "$config" "plugins=[$work/broken.so]" --run-dir "$work/plugin"
+plain=$(dirname "$moiety")/tests/plugins/moiety_objective_plain.so
+expect_exit 3 "$moiety" train "$config" "plugins=[$plain]" objective.type=plain --run-dir "$work/step"
+grep -q "step 1: the objective failed in evaluate: there is no loss" "$work/output" ||
+  { cat "$work/output"; fail "the step of a plugin's failure is not named"; }
 expect_exit 4 "$moiety" generate "$work/nothing.h5"
 
 expect_exit 5 "$moiety" train "$config" run.diverged_loss=0.001 run.diverged_steps=3 \

@@ -62,7 +62,7 @@ class MOIETY_API GatingPolicy : public Component {
   static constexpr uint32_t kInterface = 1;
   ~GatingPolicy() override;
 
-  /// Host only. Throws Error for sizes that the definition rules out.
+  /// Host only. Throws ConfigError for sizes that the definition rules out.
   virtual PlanShape plan_shape(int64_t tokens, int64_t experts, bool training) const = 0;
   virtual void forward(Exec&, const GatingInputs&, const Params&, const RoutingPlan&,
                        Saved&) const = 0;

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include <moiety/component.h>
+#include <moiety/error.h>
 #include <moiety/options.h>
 
 #define MOIETY_ABI_MAJOR 1
@@ -37,7 +38,7 @@
 #define MOIETY_PLUGIN_LICENSE "unspecified"
 #endif
 #define MOIETY_STAMP_TEXT(name, version) \
-  "\x7fMOIETY_PLUGIN abi=" MOIETY_STR(MOIETY_ABI_MAJOR) "." MOIETY_STR(MOIETY_ABI_MINOR)    \
+  "MOIETY_PLUGIN abi=" MOIETY_STR(MOIETY_ABI_MAJOR) "." MOIETY_STR(MOIETY_ABI_MINOR)    \
   " stdlib=libstdc++-cxx11abi" MOIETY_STR(_GLIBCXX_USE_CXX11_ABI) " stldebug="              \
   MOIETY_STLDEBUG_ " sanitizer=" MOIETY_SANITIZER_ " cuda=" MOIETY_CUDA_ " sm=" MOIETY_PLUGIN_SM  \
   " license=" MOIETY_PLUGIN_LICENSE " cxx=gcc" MOIETY_STR(__GNUC__) " name=" \
@@ -50,6 +51,12 @@ struct CreateArgs {
   const ModelDims* dims;
 };
 
+/// Why a component could not be made.
+struct CreateError {
+  char text[1024] = "";
+  bool config = false;  // ConfigError: the user's options are at fault, not the plugin
+};
+
 struct ComponentDescriptor {
   uint32_t struct_size = sizeof(ComponentDescriptor);
   ComponentKind kind{};
@@ -57,7 +64,7 @@ struct ComponentDescriptor {
   const char* name = nullptr;
   const char* summary = nullptr;
   void (*schema)(std::vector<OptionSpec>*) = nullptr;
-  Component* (*create)(const CreateArgs*, char* error, size_t error_size) noexcept = nullptr;
+  Component* (*create)(const CreateArgs*, CreateError*) noexcept = nullptr;
   void (*destroy)(Component*) noexcept = nullptr;
   Traits traits;  // last: it may grow with the struct
 };
@@ -78,13 +85,15 @@ class PluginBuilder {
     d.summary = summary;
     if constexpr (requires { C::kTraits; }) d.traits = C::kTraits;
     d.schema = [](std::vector<OptionSpec>* out) { describe<C>(nullptr, out); };
-    d.create = [](const CreateArgs* a, char* error, size_t size) noexcept -> Component* {
+    d.create = [](const CreateArgs* a, CreateError* error) noexcept -> Component* {
       try {
         return new C(describe<C>(a->options, nullptr), *a->dims);
       } catch (const std::exception& e) {
-        std::snprintf(error, size, "%s", e.what());
+        std::snprintf(error->text, sizeof error->text, "%s", e.what());
+        error->config = dynamic_cast<const ConfigError*>(&e) != nullptr;
       } catch (...) {
-        std::snprintf(error, size, "threw something that is not a std::exception");
+        std::snprintf(error->text, sizeof error->text,
+                      "threw something that is not a std::exception");
       }
       return nullptr;
     };
@@ -110,7 +119,8 @@ class PluginBuilder {
 }  // namespace moiety
 
 #define MOIETY_PLUGIN(name, version)                                                        \
-  MOIETY_PLUGIN_EXPORT const char moiety_plugin_stamp[] = MOIETY_STAMP_TEXT(name, version); \
+  MOIETY_PLUGIN_EXPORT const char moiety_plugin_stamp[] =                                   \
+      "\x7f" MOIETY_STAMP_TEXT(name, version);                                              \
   static void moiety_plugin_body_(::moiety::PluginBuilder& plugin);                         \
   MOIETY_PLUGIN_EXPORT void moiety_plugin_entry(::moiety::PluginBuilder* plugin) {          \
     moiety_plugin_body_(*plugin);                                                           \

@@ -38,7 +38,7 @@ class Synthetic final : public DataSource {
   Synthetic(const Options& options, const ModelDims& dims)
       : options_(options), vocab_(dims.vocab), sequence_(dims.sequence) {
     if (vocab_ < 1 || sequence_ < 1) {
-      throw ConfigError("data source synthetic: vocabulary and sequence length must be above 0");
+      throw ConfigError("vocabulary and sequence length must be above 0");
     }
   }
 

@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 namespace {
 
 [[noreturn]] void fail(const fs::path& file, int error) {
-  throw moiety::Error("data source text: " + file.string() + ": " + std::strerror(error) +
-                      "; expected a readable file or folder in data.params.files "
-                      "(`moiety data prepare --out FILE` makes one)");
+  throw moiety::ConfigError(file.string() + ": " + std::strerror(error) +
+                            "; expected a readable file or folder in data.params.files "
+                            "(`moiety data prepare --out FILE` makes one)");
 }
 
 }  // namespace

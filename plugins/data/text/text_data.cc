@@ -28,14 +28,13 @@ class Text final : public DataSource {
 
   Text(const Options& options, const ModelDims& dims)
       : sequence_(dims.sequence), bytes_(text::list_files(options.files)) {
-    if (sequence_ < 1) throw ConfigError("data source text: the sequence length must be above 0");
+    if (sequence_ < 1) throw ConfigError("the sequence length must be above 0");
     const int64_t windows = (bytes_.size() - 1) / sequence_;
     validation_ = static_cast<int64_t>(static_cast<double>(windows) * options.validation_fraction);
     train_ = windows - validation_;
     if (bytes_.size() <= sequence_ || train_ < 1) {
-      throw ConfigError("data source text: data.params.files hold " +
-                        std::to_string(bytes_.size()) + " bytes, expected more than " +
-                        std::to_string(sequence_) +
+      throw ConfigError("data.params.files hold " + std::to_string(bytes_.size()) +
+                        " bytes, expected more than " + std::to_string(sequence_) +
                         " (one window of model.sequence_length + 1 bytes)");
     }
   }

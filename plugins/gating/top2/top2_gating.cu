@@ -59,7 +59,9 @@ class Top2 final : public GatingPolicy {
   }
 
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
-    if (E < 2) throw Error("gating top2 needs two experts or more, got " + std::to_string(E));
+    if (E < 2)
+      throw ConfigError("needs two experts or more, got " + std::to_string(E) +
+                        "; raise moe.num_experts");
     const double factor = training ? options_.capacity_factor : options_.eval_capacity_factor;
     const int64_t places = capacity(T, E, 2 * factor, options_.min_capacity);
     return {.slots = 2,

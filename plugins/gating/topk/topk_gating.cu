@@ -46,8 +46,9 @@ class TopK final : public GatingPolicy {
 
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
     if (options_.k > E) {
-      throw Error("gating topk sends a token to k = " + std::to_string(options_.k) +
-                  " experts, but the layer has " + std::to_string(E) + "; lower k or add experts");
+      throw ConfigError("a token is sent to k = " + std::to_string(options_.k) +
+                        " experts, but the layer has " + std::to_string(E) +
+                        "; lower moe.k or raise moe.num_experts");
     }
     const double factor = training ? options_.capacity_factor : options_.eval_capacity_factor;
     const int64_t places =

@@ -39,7 +39,7 @@ TEST(Resolved, EverythingSet) {
   const RunConfig c = parse(
       "model: {layers: 6, init_std: 0.1234567890123456, freeze: ['*', 'yes', '$${x}', '1', 'a: "
       "b']}\n"
-      "moe: {num_experts: 1, k: 3, use_residual: true, balance_scope: model}\n"
+      "moe: {num_experts: 3, k: 3, use_residual: true, balance_scope: model}\n"
       "eval: {sample_prompt: \"a\\n\\\"b\\\" \\\\ \\t#\"}\n"
       "fp16: {enabled: true}\nscheduler: {type: WarmupLR}\n"
       "gradient_accumulation_steps: 2\nrun: {time: 5m, loss_reduction: micro_batch}\n"

@@ -26,15 +26,12 @@ TEST(Gate, SaysWho) {
             "gating 'acme' failed in end_step: key");
 }
 
-TEST(Gate, SaysWhen) {
-  EXPECT_EQ(message_of<PluginError>([] {
-              try {
-                throw Error("x");
-              } catch (...) {
-                rethrow_in_plugin("gating 'acme' 0.3", "backward", 7, 1204);
-              }
+TEST(Gate, AConfigErrorStaysOne) {
+  EXPECT_EQ(message_of<ConfigError>([] {
+              in_plugin("gating 'acme' 0.3", "plan_shape", 7,
+                        [] { throw ConfigError("k is above the number of experts"); });
             }),
-            "gating 'acme' 0.3 failed in backward (layer 7, step 1204): x");
+            "gating 'acme' 0.3 (layer 7): k is above the number of experts");
 }
 
 TEST(Gate, AnythingMayBeThrown) {

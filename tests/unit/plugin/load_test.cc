@@ -54,6 +54,18 @@ TEST(Load, ThrowsInCreate) {
             "be created: the table of constants is missing");
 }
 
+TEST(Load, AConfigErrorInCreateIsTheUsers) {
+  PluginRegistry registry({});
+  registry.add_file(plugin_file("refuses_options"));
+  const auto options =
+      complete_options(registry.find(ComponentKind::kObjective, "refuses_options"), {});
+  EXPECT_EQ(message_of<ConfigError>([&] {
+              registry.create(ComponentKind::kObjective, "refuses_options", options, {});
+            }),
+            "objective 'refuses_options' 1.0.0: k is 2, expected an odd number");
+  EXPECT_TRUE(registry.loaded().empty());
+}
+
 TEST(Load, BadDefaultAndEverythingElseWrongWithTheOptions) {
   EXPECT_EQ(refusal("bad_default"),
             "objective 'bad_default' in moiety_objective_bad_default.so is refused:\n"

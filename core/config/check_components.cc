@@ -1,0 +1,95 @@
+#include "core/config/check_components.h"
+
+#include <string>
+
+#include <moiety/error.h>
+#include <moiety/expert_type.h>
+#include <moiety/gating_policy.h>
+#include <moiety/objective.h>
+#include <moiety/optimizer.h>
+
+#include "core/plugin/gate.h"
+
+namespace moiety::config {
+namespace {
+
+class ComponentChecks {
+ public:
+  ComponentChecks(PluginRegistry& plugins, Draft& draft) : plugins_(plugins), d_(draft) {
+    const ModelConfig& model = d_.config.model;
+    dims_.model = model.hidden;
+    dims_.hidden = model.ffn_hidden;
+    dims_.layers = model.layers;
+    dims_.vocab = model.vocab_size;
+    dims_.sequence = model.sequence_length;
+  }
+
+  void run() {
+    const RunConfig& config = d_.config;
+    at("optimizer", [&] { made<Optimizer>(config.optimizer, dims_); });
+    at("objective", [&] { made<Objective>(config.objective, dims_); });
+    const MoeConfig& moe = config.moe;
+    for (size_t i = 0; moe.enabled && i < moe.layers.size(); ++i) {
+      if (!check_layer(moe.layers[i], moe.num_experts[i])) return;  // the others say the same
+    }
+  }
+
+ private:
+  template <class T>
+  std::shared_ptr<T> made(const ComponentChoice& choice, const ModelDims& dims) {
+    return plugins_.probe<T>(choice.type, choice.options, dims);
+  }
+
+  bool check_layer(int64_t layer, int64_t experts) {
+    const MoeConfig& moe = d_.config.moe;
+    ModelDims dims = dims_;
+    dims.layer = layer;
+    dims.experts = dims.local_experts = experts;
+    dims.hidden = moe.hidden;
+    const bool good = at("moe.expert", [&] {
+      const auto expert = made<ExpertType>(moe.expert, dims);
+      LayerShape requested;
+      requested.experts = experts;
+      requested.hidden = moe.hidden;
+      in_plugin(describe(expert), "layer_shape", layer, [&] {
+        dims.experts = expert->layer_shape(layer, dims.layers, requested).experts;
+      });
+      dims.local_experts = dims.experts;
+    });
+    return good && at("moe.gate", [&] {
+             const auto gate = made<GatingPolicy>(moe.gate, dims);
+             const int64_t tokens = d_.config.micro_batch_size * dims.sequence;
+             in_plugin(describe(gate), "plan_shape", layer, [&] {
+               gate->plan_shape(tokens, dims.experts, /*training=*/true);
+               gate->plan_shape(tokens, dims.experts, /*training=*/false);
+             });
+           });
+  }
+
+  /// False after an error, which is reported where the component stands in the file.
+  template <class F>
+  bool at(const std::string& path, F&& body) {
+    const Mark mark = d_.where({path + ".params", path + ".type", path, "moe.k", "moe"});
+    try {
+      body();
+      return true;
+    } catch (const ConfigError& e) {
+      d_.report.add(mark, path, e.what());
+    } catch (const PluginError& e) {
+      throw PluginError(mark.text() + ": " + path + ": " + e.what());
+    }
+    return false;
+  }
+
+  PluginRegistry& plugins_;
+  Draft& d_;
+  ModelDims dims_;
+};
+
+}  // namespace
+
+void check_components(PluginRegistry& plugins, Draft& draft) {
+  ComponentChecks(plugins, draft).run();
+}
+
+}  // namespace moiety::config

@@ -28,8 +28,11 @@ struct MoeDesign {
 };
 
 /// `dims` has the sizes of the model and the layer's number; experts and width come from the
-/// configuration and the expert type. Throws Error when a shape is impossible.
+/// configuration and the expert type. `moe_layer` is the layer's number among those of
+/// config.layers. Throws Error when a shape is impossible, ConfigError where the expert type and
+/// the configuration both decide the same thing.
 MOIETY_API MoeDesign design_moe_layer(const MoeFactory& factory, const MoeConfig& config,
-                                      const ModelDims& dims, int64_t experts);
+                                      const ModelDims& dims, int64_t experts,
+                                      int64_t moe_layer = 0);
 
 }  // namespace moiety

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/config/run_config.h"
 #include "core/model/moe_layer.h"
@@ -34,5 +35,9 @@ struct MoeDesign {
 MOIETY_API MoeDesign design_moe_layer(const MoeFactory& factory, const MoeConfig& config,
                                       const ModelDims& dims, int64_t experts,
                                       int64_t moe_layer = 0);
+
+/// The shapes of all MoE layers, without making any: what design_moe_layer decides and refuses.
+MOIETY_API std::vector<LayerShape> moe_layer_shapes(const RunConfig& config,
+                                                    PluginRegistry& plugins);
 
 }  // namespace moiety

@@ -26,13 +26,13 @@ std::vector<float> turned(const std::vector<float>& values, const std::vector<in
   return shape.size() == 2 ? transposed(values, shape[0], shape[1]) : values;
 }
 
-/// The dense branch as the plugin asks for it.
+/// The dense branch as the plugin asks for it; the reference has the GELU of Megatron.
 MoeDesign design(Parity& parity, const ModelDims& dims) {
   MoeConfig config;
   config.hidden = dims.hidden;
   config.gate = {"top1", complete_options(parity.plugins.find(ComponentKind::kGating, "top1"), {})};
-  config.expert = {"residual",
-                   complete_options(parity.plugins.find(ComponentKind::kExpert, "residual"), {})};
+  const ComponentInfo& expert = parity.plugins.find(ComponentKind::kExpert, "residual");
+  config.expert = {"residual", complete_options(expert, {{"activation", Value("gelu_tanh")}})};
   return design_moe_layer(plugin_factory(config, parity.plugins), config, dims, /*experts=*/4);
 }
 

@@ -26,10 +26,18 @@ TensorView loss_shares(Exec& exec, const RoutedCall& call) {
 }
 
 static ops::SequenceSums sums_of_sequences(Exec& exec, const RoutedCall& call) {
-  const int64_t B = call.batch, E = call.experts();
+  const int64_t B = call.batch, T = call.tokens(), E = call.experts();
   const ops::SequenceSums sums{exec.scratch(DType::kF32, {B, E}), exec.scratch(DType::kF32, {B, E}),
                                exec.scratch(DType::kF32, {B})};
-  ops::sequence_sums(exec, call.plan, call.layout, loss_shares(exec, call), call.token_mask, sums);
+  const TensorView shares = loss_shares(exec, call);
+  RoutingPlan plan = call.plan;
+  if (plan.scores && call.layout == PlanLayout::kTokenMajor) {
+    // DeepSeek-V3 counts the best scores, before a bias or a limit on groups had its say.
+    const int64_t K = plan.index.dim(1);
+    plan.index = exec.scratch(DType::kI32, {T, K});
+    ops::topk_rows(exec, shares, call.token_mask, plan.index, exec.scratch(DType::kF32, {T, K}));
+  }
+  ops::sequence_sums(exec, plan, call.layout, shares, call.token_mask, sums);
   return sums;
 }
 

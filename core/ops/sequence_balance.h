@@ -3,8 +3,8 @@
 //
 //   loss = mean over sequences of E * sum_e (share of e in the sequence's choices) * P_e
 //
-// P_e is the mean over the sequence's used tokens of the shares below. The choices count before
-// dropping, and carry no gradient.
+// P_e is the mean over the sequence's used tokens of the shares below. The choices are those of the
+// plan that is given, before dropping, and carry no gradient.
 #pragma once
 
 #include <cstdint>

@@ -221,6 +221,36 @@ TEST_P(BalanceLossesTest, TwoRanksAddUpToOne) {
   EXPECT_NEAR(both, losses, 1e-5);
 }
 
+/// Every token to experts 0 and 1, whatever its scores. CPU only.
+class FixedChoice final : public TestGate {
+ public:
+  using TestGate::TestGate;
+  void forward(Exec& exec, const GatingInputs& in, const Params& params, const RoutingPlan& plan,
+               Saved& saved) const override {
+    TestGate::forward(exec, in, params, plan, saved);
+    for (int64_t i = 0; i < plan.index.numel(); ++i) {
+      plan.index.data<int32_t>()[i] = static_cast<int32_t>(i % 2);
+    }
+  }
+};
+
+/// DeepSeek-V3, eq. 18: the K best scores, not the choices that a bias moved.
+TEST_P(BalanceLossesTest, TheSequenceLossCountsTheBestScores) {
+  if (GetParam().device == DeviceType::kCuda) GTEST_SKIP() << "the gate writes on the host";
+  RunConfig config = two_layers();
+  config.moe.balance_losses.sequence = 0.5;
+  const TestGateForm form{.k = 2, .aux = false, .scores = true};
+  build(config, test_factory(form));
+  step();
+  const std::vector<float> loss = get(sums_.balance_sequence), chosen = get(sums_.chosen);
+  MoeFactory fixed = test_factory(form);
+  fixed.gate = [form](const ModelDims& d) { return std::make_shared<FixedChoice>(form, d); };
+  build(config, fixed);
+  step();
+  EXPECT_NE(get(sums_.chosen)[0], chosen[0]);
+  EXPECT_EQ(get(sums_.balance_sequence)[0], loss[0]);  // of the first layer
+}
+
 TEST_P(BalanceLossesTest, RefusesAPartWithoutTheTotals) {
   RunConfig config = two_layers();
   config.moe.balance_losses.sequence = 0.5;

@@ -10,7 +10,7 @@ namespace {
 std::string text(int64_t n) { return std::to_string(n); }
 
 bool is_unbalanced(const RunConfig& c) {
-  return c.moe.loss_coeff == 0 && c.moe.balance_loss_coeff == 0;
+  return c.moe.loss_coeff == 0 && !balances(balance_losses_of(c.moe));
 }
 
 }  // namespace
@@ -69,7 +69,8 @@ void add_warnings(Draft& d) {
   }
   if (c.moe.enabled && is_unbalanced(c)) {
     c.warnings.emplace_back(
-        "no loss balances the experts: moe.moe_loss_coeff and moe.balance_loss_coeff are 0");
+        "no loss balances the experts: moe.moe_loss_coeff, moe.balance_loss_coeff and all of "
+        "moe.balance_losses are 0");
   }
   if (c.fp16.loss_scale != 0 && c.precision != Precision::kF16) {
     c.warnings.emplace_back("fp16.loss_scale is " + float_text(c.fp16.loss_scale) +

@@ -17,9 +17,9 @@ namespace moiety::testing {
 namespace {
 
 const std::filesystem::path kGolden = std::filesystem::path(MOIETY_SOURCE_DIR) / "tests/golden";
-constexpr const char* kReferences[] = {"gating.h5", "optimizers.h5", "lr_schedules.h5",
-                                       "losses.h5", "moe_layers.h5", "deepspeed",
-                                       "tiny_gpt2", "tiny_mixtral"};
+constexpr const char* kReferences[] = {"gating.h5",       "optimizers.h5", "lr_schedules.h5",
+                                       "losses.h5",       "moe_layers.h5", "deepspeed",
+                                       "residual_moe.h5", "tiny_gpt2",     "tiny_mixtral"};
 
 class ParityTest : public ::testing::Test {
  protected:
@@ -122,6 +122,10 @@ TEST_F(ParityTest, SeesExpertGradients) {
   const auto values = open("moe_layers.h5").floats("mixtral/grads/experts.gate_up_proj");
   change("moe_layers.h5", values, 0.1f);
   expect_failure("mixtral", "d experts.gate_up_proj");
+}
+TEST_F(ParityTest, SeesTheResidualMix) {
+  change("residual_moe.h5", open("residual_moe.h5").floats("dcoef_weight"), 1e-3f);
+  expect_failure("mix", "dcoef_weight");
 }
 TEST_F(ParityTest, SeesModelGradients) {
   const char* name = "tiny_mixtral/expected.h5";

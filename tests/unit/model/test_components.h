@@ -16,7 +16,7 @@ struct TestGateForm {
   double jitter = 0;
 };
 
-class TestGate final : public GatingPolicy {
+class TestGate : public GatingPolicy {
  public:
   TestGate(const TestGateForm& form, const ModelDims& dims) : form_(form), dims_(dims) {}
   void declare(Declarations& to) const override { to.buffer("load", DType::kF32, {dims_.experts}); }

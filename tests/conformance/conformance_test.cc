@@ -66,6 +66,8 @@ TEST_P(RightPlugin, Passes) {
 }
 INSTANTIATE_TEST_SUITE_P(Tree, RightPlugin,
                          ::testing::Values("gating_top1", "gating_top2", "gating_topk",
+                                           "gating_softmax_topk", "gating_sigmoid_topk",
+                                           "gating_expert_choice", "gating_hash", "gating_sinkhorn",
                                            "expert_ffn", "expert_swiglu", "optimizer_adamw",
                                            "optimizer_adam", "optimizer_sgd", "data_text",
                                            "data_synthetic", "objective_causal_lm"),

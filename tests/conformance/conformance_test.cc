@@ -100,6 +100,20 @@ TEST(Kit, EveryCheckHasAPluginThatItCatches) {
   }
 }
 
+TEST(Kit, FailsAGateThatLeaksAndDoesNotSaySo) {
+  PluginRegistry plugins({kPlugins});
+  ComponentInfo gate = plugins.find(ComponentKind::kGating, "expert_choice");
+  std::erase_if(gate.schema,
+                [](const OptionSpec& spec) { return spec.name == "allow_future_leak"; });
+  std::set<std::string> failed;
+  for (const Finding& f : check_component(plugins, gate)) {
+    if (f.outcome != Outcome::kFail) continue;
+    failed.insert(f.check);
+    EXPECT_NE(f.detail.find("allow_future_leak"), std::string::npos) << f.detail;
+  }
+  EXPECT_EQ(failed, std::set<std::string>{"split"});
+}
+
 TEST(Kit, SaysWhatItTimes) {
   PluginRegistry plugins({kPlugins});
   int told = 0;

@@ -65,7 +65,7 @@ void declare_router(Keys& keys) {
       "moe.router", [](RunConfig& c) -> RouterConfig& { return c.moe.router; });
   router.choice("dtype", &RouterConfig::f64, {{"fp32", false}, {"fp64", true}},
                 "how the products of the router and of its gradients are summed; the logits are "
-                "stored in fp32");
+                "rounded to fp32 once, and gates compute from there in fp32");
   router
       .field("input_jitter", &RouterConfig::input_jitter,
              "while training the router's input is multiplied by numbers within this much of 1; "

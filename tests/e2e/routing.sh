@@ -36,9 +36,16 @@ grep -q "no step_00000003/micro_000/layer_000; it has 2 steps" "$work/output" ||
   fail "the end of a recording is not explained"
 expect_exit 2 "$moiety" train "$config" --run-dir "$work/h" moe.router.record="$work/a.h5"
 grep -q "exists already" "$work/output" || fail "a recording would be overwritten"
-expect_exit 2 "$moiety" train "$config" --run-dir "$work/i" moe.router.replay="$work/none.h5"
-expect_exit 2 "$moiety" train "$config" --run-dir "$work/k" moe.router.record="$work/k.h5" \
+expect_exit 2 "$moiety" train "$config" --run-dir "$work/l" moe.router.replay="$work/none.h5"
+expect_exit 2 "$moiety" train "$config" --run-dir "$work/m" moe.router.record="$work/m.h5" \
   run.graph=on
+
+# A hash follows the tokens' ids, whatever the weights become.
+train i moe.gate.type=hash moe.router.record="$work/i.h5"
+train j moe.gate.type=hash moe.router.record="$work/j.h5" optimizer.params.lr=0.1
+expect_exit 0 "$moiety" routing diff "$work/i.h5" "$work/j.h5"
+train k moe.router.record="$work/k.h5" optimizer.params.lr=0.1
+expect_exit 1 "$moiety" routing diff "$work/a.h5" "$work/k.h5"
 
 # Forced routing: even loads, and loads by Zipf's law.
 share() { sed -nE 's/.*"imbalance":\[([0-9.]+).*/\1/p' "$work/$1/metrics.jsonl" | tail -1; }

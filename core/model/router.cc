@@ -52,7 +52,7 @@ void Router::forward(Exec& exec, ConstTensorView input, TensorView logits) const
 
 void Router::backward(Exec& exec, ConstTensorView input, ConstTensorView dlogits, bool training,
                       TensorView dx) const {
-  if (config_.forced != ForcedRouting::kNone) {
+  if (forced()) {
     const TensorView none = exec.scratch(DType::kF32, {dlogits.dim(0), dlogits.dim(1)});
     ops::fill(exec, none, 0);
     dlogits = none;

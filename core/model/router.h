@@ -16,6 +16,8 @@ class Router {
   Router(ParameterTable& table, const std::string& prefix, const ModelDims& dims,
          const RouterConfig& config, double gate_jitter);
 
+  /// Whether the logits are forced, whatever the weights.
+  bool forced() const { return config_.forced != ForcedRouting::kNone; }
   /// x [T, D] in f32, as the router reads it, in scratch memory (x itself where it can be).
   ConstTensorView input(Exec& exec, ConstTensorView x, bool training) const;
   void forward(Exec& exec, ConstTensorView input, TensorView logits /*f32 [T, E]*/) const;

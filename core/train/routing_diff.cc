@@ -2,8 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 #include <set>
 
 #include <moiety/error.h>
@@ -77,7 +78,7 @@ class Comparison {
             choice(static_cast<int32_t>(ia[i])) == choice(static_cast<int32_t>(ib[i]));
         ++(same ? layer.drops : layer.choices);
         differs(plan, i, code(ia[i]) + " against " + code(ib[i]));
-      } else if (ia[i] >= 0 && std::memcmp(&wa[i], &wb[i], sizeof(float)) != 0) {
+      } else if (ia[i] >= 0 && std::bit_cast<uint32_t>(wa[i]) != std::bit_cast<uint32_t>(wb[i])) {
         ++layer.weights;
         layer.largest = std::max(layer.largest, std::abs(static_cast<double>(wa[i]) - wb[i]));
         differs(plan, i, fmt::format("weight {:.9g} against {:.9g}", wa[i], wb[i]));

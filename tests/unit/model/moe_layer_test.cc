@@ -172,6 +172,8 @@ TEST_P(MoeLayerTest, AForcedRoutingIsEvenAndTeachesTheRouterNothing) {
   const std::vector<float> s = get(statistics_);
   for (size_t e = 0; e < kExperts; ++e) EXPECT_EQ(s[e], kTokens);
   for (const float g : get(table_.find("moe.router.weight")->parameter.grad)) EXPECT_EQ(g, 0.f);
+  layer_->end_step(exec_, put({1, 2, 3, 4}, DType::kF32, {kExperts}));
+  EXPECT_EQ(get(table_.find("moe.gate.load")->parameter.value), std::vector<float>(kExperts));
 }
 
 /// Sends every first choice to expert 3 with weight 1/2.

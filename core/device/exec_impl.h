@@ -13,6 +13,7 @@
 namespace moiety {
 
 class PhaseTimer;
+class RoutingTap;
 
 /// MOIETY_SYNC_CHECK=1 in the environment.
 MOIETY_API bool wants_sync_check();
@@ -29,7 +30,8 @@ struct Exec::Impl {
   bool sync_check = wants_sync_check();  // wait after every call of a component
   std::vector<std::pair<uint32_t, ConstTensorView>> bound = {};  // purpose -> a test's own noise
   std::vector<Buffer> uploads = {};
-  PhaseTimer* phases = nullptr;  // core/device/phase_timer.h
+  PhaseTimer* phases = nullptr;   // core/device/phase_timer.h
+  RoutingTap* routing = nullptr;  // core/model/routing_tap.h
 };
 
 struct Saved::Impl {

@@ -111,6 +111,7 @@ void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call
 }
 
 void MoeLayer::end_step(Exec& exec, ConstTensorView load) const {
+  if (router_.forced()) return;  // a gate that steers would undo it
   const LayerScope scope(exec, dims_.layer);
   in_component(exec, gate_name_, "end_step", dims_.layer,
                [&] { gate_->end_step(exec, Params(gate_params_), load); });

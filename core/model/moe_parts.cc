@@ -106,6 +106,7 @@ MoeDesign design_moe_layer(const MoeFactory& factory, const MoeConfig& config,
   shape = decided_shape(factory, config, dims, experts, moe_layer);
   design.dims = sized(dims, shape.experts, shape.hidden);
   design.parts.load_noise = config.load_loss_noise;
+  design.parts.router = config.router;
   design.parts.gate = factory.gate(design.dims);
   design.parts.expert = factory.expert(design.dims);
   if (shape.dense == DenseBranch::kNone) return design;

@@ -17,9 +17,10 @@ namespace moiety::testing {
 namespace {
 
 const std::filesystem::path kGolden = std::filesystem::path(MOIETY_SOURCE_DIR) / "tests/golden";
-constexpr const char* kReferences[] = {"gating.h5",       "optimizers.h5", "lr_schedules.h5",
-                                       "losses.h5",       "moe_layers.h5", "deepspeed",
-                                       "residual_moe.h5", "tiny_gpt2",     "tiny_mixtral"};
+constexpr const char* kReferences[] = {
+    "gating.h5",  "optimizers.h5",    "lr_schedules.h5", "losses.h5",      "moe_layers.h5",
+    "deepspeed",  "expert_choice.h5", "residual_moe.h5", "tiny_gpt2",      "tiny_llama",
+    "tiny_olmoe", "tiny_mixtral",     "tiny_qwen3_moe",  "tiny_deepseek_v3"};
 
 class ParityTest : public ::testing::Test {
  protected:
@@ -119,9 +120,32 @@ TEST_F(ParityTest, SeesTheZLoss) {
   expect_failure("router_z/case_001", "dlogits");
 }
 TEST_F(ParityTest, SeesExpertGradients) {
-  const auto values = open("moe_layers.h5").floats("mixtral/grads/experts.gate_up_proj");
+  const auto values = open("moe_layers.h5").floats("olmoe/grads/experts.gate_up_proj");
   change("moe_layers.h5", values, 0.1f);
-  expect_failure("mixtral", "d experts.gate_up_proj");
+  expect_failure("olmoe", "d experts.gate_up_proj");
+}
+TEST_F(ParityTest, SeesTheNormalisationOfWeights) {
+  const auto values = open("moe_layers.h5").floats("qwen3_moe_norm0/y");
+  change("moe_layers.h5", values, 0.01f);
+  expect_failure("qwen3_moe_norm0", "y");
+}
+TEST_F(ParityTest, SeesCorrectionBiases) {
+  const auto values =
+      open("moe_layers.h5").floats("deepseek_v3/weights/gate.e_score_correction_bias");
+  change("moe_layers.h5", values, 10.f);  // every token takes this expert
+  const ParityReport report = run();
+  EXPECT_FALSE(report.passed());
+  for (const ParityRow& row : report.rows()) {
+    EXPECT_TRUE(row.status != ParityRow::Status::kFail || row.item == "deepseek_v3");
+  }
+}
+TEST_F(ParityTest, SeesWeightsOfExpertChoice) {
+  change("expert_choice.h5", open("expert_choice.h5").floats("case_001/weight"), 1e-4f);
+  expect_failure("case_001", "weight");
+}
+TEST_F(ParityTest, SeesGradientsOfExpertChoice) {
+  change("expert_choice.h5", open("expert_choice.h5").floats("case_003/dlogits"), 1e-5f);
+  expect_failure("case_003", "dlogits");
 }
 TEST_F(ParityTest, SeesTheResidualMix) {
   change("residual_moe.h5", open("residual_moe.h5").floats("dcoef_weight"), 1e-3f);
@@ -132,6 +156,20 @@ TEST_F(ParityTest, SeesModelGradients) {
   const auto values = open(name).floats("grads/model.layers.1.self_attn.k_proj.weight");
   change(name, values, 1e-3f);
   expect_failure("model", "d layers.1.attention.qkv.weight");
+}
+TEST_F(ParityTest, SeesLatentGradients) {
+  const char* name = "tiny_deepseek_v3/expected.h5";
+  change(name, open(name).floats("grads/model.layers.1.self_attn.kv_a_proj_with_mqa.weight"),
+         1e-3f);
+  expect_failure("model", "d layers.1.attention.kv_down.weight");
+}
+TEST_F(ParityTest, SeesQueryNormGradients) {
+  for (const char* model : {"tiny_olmoe", "tiny_qwen3_moe"}) {
+    const std::string name = std::string(model) + "/expected.h5";
+    change(name.c_str(), open(name.c_str()).floats("grads/model.layers.2.self_attn.q_norm.weight"),
+           1e-3f);
+  }
+  expect_failure("model", "d layers.2.attention.q_norm.weight");
 }
 TEST_F(ParityTest, SeesModelLosses) {
   const char* name = "tiny_gpt2/expected.h5";

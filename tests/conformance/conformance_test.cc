@@ -67,8 +67,10 @@ TEST_P(RightPlugin, Passes) {
 INSTANTIATE_TEST_SUITE_P(Tree, RightPlugin,
                          ::testing::Values("gating_top1", "gating_top2", "gating_topk",
                                            "expert_ffn", "expert_swiglu", "optimizer_adamw",
-                                           "optimizer_adam", "optimizer_sgd", "data_text",
-                                           "data_synthetic", "objective_causal_lm"),
+                                           "optimizer_adam", "optimizer_sgd", "optimizer_lion",
+                                           "optimizer_lamb", "optimizer_adafactor",
+                                           "optimizer_muon", "data_text", "data_synthetic",
+                                           "objective_causal_lm"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Kit, EveryCheckHasAPluginThatItCatches) {

@@ -106,7 +106,7 @@ std::string groups_reference() {
          "  params: {lr: 3e-4, weight_decay: 0.1}\n"
          "  groups:\n"
          "    - {match: \"*.experts.*\", lr_scale: 0.5}\n"
-         "    - {match: [\"embedding.*\", \"head.*\"], decay_scale: 0}\n"
+         "    - {match: [\"embedding.*\", \"*.router.*\"], decay_scale: 0}\n"
          "```\n\n";
 }
 

@@ -76,6 +76,16 @@ std::vector<OptionSpec> effective_schema(const SchedulerType& type, const Node* 
   return schema;
 }
 
+/// The params without known options that are null: DeepSpeed's null is the default.
+Node without_nulls(const Node& params, const SchedulerType& type) {
+  Node out = params;
+  for (const OptionSpec& spec : type.schema) {
+    const Node::Entry* entry = out.find(spec.name);
+    if (entry != nullptr && entry->value.is_null()) out.erase(spec.name);
+  }
+  return out;
+}
+
 }  // namespace
 
 void read_scheduler(Draft& d) {
@@ -84,11 +94,16 @@ void read_scheduler(Draft& d) {
     d.config.scheduler_type = "constant";
     return;
   }
-  const TypeAndParams given = read_type_and_params(it->second, "scheduler", d);
+  TypeAndParams given = read_type_and_params(it->second, "scheduler", d);
   if (!given.good) return;
   const SchedulerType* type = find_type(given, d);
   if (type == nullptr) return;
   d.config.scheduler_type = type->name;
+  Node params;
+  if (given.params != nullptr) {
+    params = without_nulls(*given.params, *type);
+    given.params = &params;
+  }
   d.config.scheduler_options =
       read_options(effective_schema(*type, given.params, d), given.params, "scheduler.params",
                    "schedule '" + type->name + "'", {}, d);

@@ -77,6 +77,16 @@ TEST_F(ParamGroups, TheFirstGroupThatMatchesHolds) {
   EXPECT_EQ(p["layers.0.attention.qkv.weight"].lr_scale, 1);
 }
 
+TEST_F(ParamGroups, TheStartOfARunListsThem) {
+  const std::vector<ParamGroup> groups = {group({"*.w_in", "embedding.*"}, 0.5, 0),
+                                          group({"*.experts.*"}, 2)};
+  apply_param_groups(groups, table_);
+  infos();
+  EXPECT_EQ(param_groups_report(groups, table_),
+            "group       *.w_in embedding.*: 42 in 2 tensors, rate x 0.5, decay x 0\n"
+            "group       *.experts.*: 10 in 1 tensors, rate x 2\n");
+}
+
 TEST_F(ParamGroups, APatternThatMatchesNothingIsAnErrorWithCandidates) {
   EXPECT_EQ(error({group({"embedding.tokens"}, 1)}),
             "a.yaml:3:5: optimizer.groups[0].match: 'embedding.tokens' matches no parameter; did "

@@ -1,5 +1,5 @@
-// Learning rates as DeepSpeed's lr_schedules.py defines them. A plain struct and a function that
-// runs on either device, so that a captured step computes its own rate.
+// Learning rates as DeepSpeed's lr_schedules.py and Megatron's scheduler define them. A plain
+// struct and a function that runs on either device, so that a captured step computes its own rate.
 #pragma once
 
 #include <cmath>
@@ -7,9 +7,20 @@
 
 #include <moiety/export.h>
 
+#include "core/base/schedule_cycle.h"
+#include "core/base/schedule_megatron.h"
+
 namespace moiety {
 
-enum class ScheduleKind : uint8_t { kConstant, kWarmup, kWarmupDecay, kWarmupCosine };
+enum class ScheduleKind : uint8_t {
+  kConstant,
+  kWarmup,
+  kWarmupDecay,
+  kWarmupCosine,
+  kOneCycle,
+  kRangeTest,
+  kMegatron
+};
 
 struct Schedule {
   ScheduleKind kind = ScheduleKind::kConstant;
@@ -18,12 +29,18 @@ struct Schedule {
   double cos_min = 0;       // cos_min_ratio
   int64_t warmup = 2, total = 0;
   bool log_warmup = true;
+  OneCycle cycle = {};             // kOneCycle
+  LrRangeTest range = {};          // kRangeTest
+  MegatronSchedule megatron = {};  // kMegatron
 
   /// Rate of update n = 1, 2, ... : DeepSpeed's f(n - 2), since its first step runs with f(-1).
   MOIETY_HD double at(int64_t update) const {
     const int64_t t = update - 2;
     switch (kind) {
       case ScheduleKind::kConstant: return base;
+      case ScheduleKind::kOneCycle: return cycle.at(t);
+      case ScheduleKind::kRangeTest: return range.at(t);
+      case ScheduleKind::kMegatron: return megatron.at(update);
       case ScheduleKind::kWarmupCosine: return t < 0 ? 0.0 : base * cosine_ratio(t);
       default: return t < 0 ? min : min + (max - min) * share(t);
     }

@@ -7,6 +7,7 @@
 #include <moiety/error.h>
 
 #include "core/base/strings.h"
+#include "core/config/groups.h"
 #include "core/config/scalar.h"
 
 namespace moiety::config {
@@ -104,6 +105,8 @@ TypeAndParams read_type_and_params(const Node* node, const std::string& path, Dr
       if (entry.value.is_map()) out.params = &entry.value;
       if (entry.value.is_map() || entry.value.is_null() || !draft.report.ok(inside)) continue;
       draft.report.add(entry.value.mark, inside, "expected a map, got " + shown(entry.value));
+    } else if (entry.key == "groups" && path == "optimizer") {
+      read_groups(entry.value, draft);
     } else if (entry.key == "legacy_fusion" && path == "optimizer") {
       const auto flag = to_bool(entry.value);
       if (flag && !*flag) continue;
@@ -111,10 +114,13 @@ TypeAndParams read_type_and_params(const Node* node, const std::string& path, Dr
                        "needs DeepSpeed's legacy fused optimizers, which this version does not "
                        "have");
     } else if (!is_note(entry.key)) {
-      std::string problem = "unknown key" + did_you_mean(entry.key, {"type", "params"});
+      std::vector<std::string> names = {"type", "params"};
+      if (path == "optimizer") names.emplace_back("groups");
+      std::string problem = "unknown key" + did_you_mean(entry.key, names);
       draft.report.add(entry.mark, inside,
-                       problem + (problem.ends_with('?') ? " " : "; ") +
-                           "expected type and params (a component's options go there)");
+                       problem + (problem.ends_with('?') ? " " : "; ") + "expected " +
+                           (path == "optimizer" ? "type, groups" : "type") +
+                           " and params (a component's options go there)");
     }
   }
   return out;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "core/config/groups.h"
 #include "core/config/keys.h"
 #include "core/config/load.h"
 #include "core/config/read_keys.h"
@@ -112,11 +113,32 @@ Json type_rule(const std::string& name, const std::vector<OptionSpec>& specs) {
   return object({{"if", std::move(condition)}, {"then", std::move(result)}});
 }
 
-Json component_schema(std::vector<std::string> names, Json::Array rules) {
+/// `optimizer.groups`.
+Json groups_schema() {
+  Json group = params_schema(group_schema());
+  group.set("required", Json::Array{"match"});
+  Json::Object properties;
+  for (const OptionSpec& spec : group_schema()) {
+    ValueRules rules;
+    Json schema = value_schema(spec, rules, false);
+    if (spec.type == OptionType::kStrings) {
+      schema = object({{"anyOf", Json::Array{schema, object({{"type", "string"}})}}});
+    }
+    schema.set("description", spec.doc);
+    properties.emplace_back(spec.name, std::move(schema));
+  }
+  group.set("properties", Json(std::move(properties)));
+  return object({{"description", "parameters with a rate and a decay of their own"},
+                 {"type", Json::Array{"array", "null"}},
+                 {"items", std::move(group)}});
+}
+
+Json component_schema(std::vector<std::string> names, Json::Array rules, bool groups = false) {
   Json::Array examples(names.begin(), names.end());
   Json::Object properties = {
       {"type", object({{"type", "string"}, {"examples", Json(std::move(examples))}})},
       {"params", object({{"type", Json::Array{"object", "null"}}})}};
+  if (groups) properties.emplace_back("groups", groups_schema());
   Json schema = map_schema(std::move(properties));
   if (!rules.empty()) schema.set("allOf", std::move(rules));
   return object({{"anyOf", Json::Array{std::move(schema), object({{"type", "null"}})}}});
@@ -135,7 +157,7 @@ Json key_schema(const Key& key, PluginRegistry& plugins) {
           rules.push_back(type_rule(name, info->schema));
         }
       }
-      schema = component_schema(std::move(names), std::move(rules));
+      schema = component_schema(std::move(names), std::move(rules), key.path() == "optimizer");
       break;
     case KeyRole::kScheduler:
       for (const SchedulerType& type : scheduler_types()) {

@@ -5,6 +5,7 @@
 
 #include "core/base/strings.h"
 #include "core/config/component.h"
+#include "core/config/groups.h"
 #include "core/config/keys.h"
 #include "core/config/load.h"
 #include "core/config/read_keys.h"
@@ -97,6 +98,25 @@ std::string component_text(const Key& key, PluginRegistry& plugins) {
   return out;
 }
 
+std::string groups_reference() {
+  return "### optimizer.groups\n\n"
+         "A list of parameter groups, beside `type` and `params`. A parameter belongs to the first "
+         "group whose `match` fits its name, else to none; a group that gets no parameter is an "
+         "error. Without groups everything decays but biases, norms and other 1-D tensors.\n\n" +
+         option_rows(group_schema()) +
+         "\nDeepSpeed's `split_params_into_different_moe_groups_for_optimizer` makes the experts a "
+         "group of their own so that ZeRO finds them; here experts are known as such, and a group "
+         "is only needed to treat them differently:\n\n"
+         "```yaml\n"
+         "optimizer:\n"
+         "  type: AdamW\n"
+         "  params: {lr: 3e-4, weight_decay: 0.1}\n"
+         "  groups:\n"
+         "    - {match: \"*.experts.*\", lr_scale: 0.5}\n"
+         "    - {match: [\"embedding.*\", \"*.router.*\"], decay_scale: 0}\n"
+         "```\n\n";
+}
+
 std::string scheduler_text() {
   std::string out;
   for (const SchedulerType& type : scheduler_types()) {
@@ -161,6 +181,7 @@ std::string config_reference(PluginRegistry& plugins) {
   out += "## Components\n\n";
   for (const Key& key : Keys::all().list()) {
     if (key.role == KeyRole::kComponent) out += config::component_text(key, plugins);
+    if (key.path() == "optimizer") out += config::groups_reference();
     if (key.role == KeyRole::kScheduler) out += config::scheduler_text();
   }
   return out + config::unused_text();

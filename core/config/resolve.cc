@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/config/groups.h"
 #include "core/config/interpolate.h"
 #include "core/config/keys.h"
 #include "core/config/load.h"
@@ -32,6 +33,9 @@ class Writer {
         leaf(key, key.path(), key.value(d_.config, d_.inputs));
       } else if (key.role == KeyRole::kComponent) {
         component(key, key.choice(d_.config));
+        if (key.path() == "optimizer" && !d_.config.param_groups.empty()) {
+          line(key, "optimizer.groups", groups_text(d_.config));
+        }
       } else if (key.role == KeyRole::kScheduler) {
         component(key, {d_.config.scheduler_type, d_.config.scheduler_options});
       }
@@ -54,7 +58,10 @@ class Writer {
   }
 
   void leaf(const Key& key, const std::string& path, Value value) {
-    std::string text = value_text(escaped(std::move(value)));
+    line(key, path, value_text(escaped(std::move(value))));
+  }
+
+  void line(const Key& key, const std::string& path, std::string text) {
     d_.config.provenance.push_back({path, text, source(key, path)});
     Line line;
     line.text = std::move(text);

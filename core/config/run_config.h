@@ -24,6 +24,15 @@ MOIETY_API const Value* find_option(const OptionMap& options, std::string_view n
 /// Whether the gate balances by a bias on its choices: its option bias_update_speed is not 0.
 MOIETY_API bool gate_steers(const ComponentChoice& gate);
 
+/// Parameters with a rate and a decay of their own.
+struct ParamGroup {
+  std::vector<std::string> match;  // glob patterns of parameter names
+  double lr_scale = 1;             // factor on the schedule's rate
+  std::optional<double>
+      decay_scale;    // on the optimizer's decay; not given: by the parameter's kind
+  std::string where;  // "file:line:col: optimizer.groups[0].match", for messages
+};
+
 enum class Precision : uint8_t { kF32, kBF16, kF16 };
 enum class BalanceScope : uint8_t { kMicroBatch, kSequence, kGlobalBatch, kModel };
 
@@ -150,9 +159,10 @@ struct RunConfig {
   int64_t train_batch_size = 0, micro_batch_size = 0, gradient_accumulation_steps = 1;
   int64_t world_size = 1;
   ComponentChoice optimizer, data, objective;
-  double base_lr = 1e-3;        // optimizer.params.lr
-  std::string scheduler_type;   // "" = constant
-  OptionMap scheduler_options;  // validated and complete
+  double base_lr = 1e-3;                 // optimizer.params.lr
+  std::vector<ParamGroup> param_groups;  // a parameter is in the first that matches it
+  std::string scheduler_type;            // "" = constant
+  OptionMap scheduler_options;           // validated and complete
   Precision precision = Precision::kF32;
   Fp16Config fp16;
   bool check_grad_overflow = true;

@@ -2,65 +2,15 @@
 
 #include <algorithm>
 #include <cctype>
-#include <initializer_list>
 #include <utility>
 
 #include "core/base/strings.h"
 #include "core/config/component.h"
 #include "core/config/scalar.h"
+#include "core/config/scheduler_rules.h"
 
 namespace moiety::config {
 namespace {
-
-constexpr double kMaxSteps = 1e15;
-constexpr double kMaxRate = 1e6;
-
-/// The options of all schedules; each type declares those it has.
-struct Options {
-  int64_t total_num_steps = 0;
-  double warmup_min_lr = 0, warmup_max_lr = 0.001;
-  double warmup_min_ratio = 0, cos_min_ratio = 1e-4;
-  int64_t warmup_num_steps = 1000;
-  std::string warmup_type = "log";
-};
-using Describe = Schema<Options>;
-
-void describe_total(Describe& s) {
-  const Value example = int64_t{1000};
-  s.field("total_num_steps", &Options::total_num_steps,
-          "step at which the rate is at its end (default: run.steps)")
-      .range(1, kMaxSteps)
-      .example(example);
-}
-
-void describe_warmup(Describe& s) {
-  s.field("warmup_num_steps", &Options::warmup_num_steps, "steps of the warm-up")
-      .range(1, kMaxSteps);
-  s.field("warmup_type", &Options::warmup_type, "how the rate rises").one_of({"log", "linear"});
-}
-
-void describe_rates(Describe& s) {
-  s.field("warmup_min_lr", &Options::warmup_min_lr, "rate at the start").range(0, kMaxRate);
-  s.field("warmup_max_lr", &Options::warmup_max_lr, "rate after the warm-up").range(0, kMaxRate);
-}
-
-void describe_ratios(Describe& s) {
-  s.field("warmup_min_ratio", &Options::warmup_min_ratio,
-          "rate at the start, as a share of the optimizer's lr")
-      .range(0, 1);
-  s.field("cos_min_ratio", &Options::cos_min_ratio,
-          "rate at the end, as a share of the optimizer's lr")
-      .range(0, 1);
-}
-
-SchedulerType make_type(std::string name, std::string summary,
-                        std::initializer_list<void (*)(Describe&)> parts) {
-  SchedulerType type{std::move(name), std::move(summary), {}};
-  Options defaults;
-  Describe schema(&defaults, nullptr, &type.schema);
-  for (const auto part : parts) part(schema);
-  return type;
-}
 
 bool same_name(const std::string& a, const std::string& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
@@ -69,9 +19,15 @@ bool same_name(const std::string& a, const std::string& b) {
   });
 }
 
-/// DeepSpeed's schedules that are not here.
-bool is_later(const std::string& name) {
-  return same_name(name, "OneCycle") || same_name(name, "LRRangeTest");
+/// "cosine" and the like are styles of one schedule here, as they are in Megatron.
+std::string style_hint(const std::string& name) {
+  for (const char* style : {"linear", "cosine", "inverse-square-root", "WSD"}) {
+    if (same_name(name, style)) {
+      return std::string("; did you mean {type: Megatron, params: {lr_decay_style: ") + style +
+             "}}?";
+    }
+  }
+  return "";
 }
 
 const SchedulerType* find_type(const TypeAndParams& given, Draft& d) {
@@ -81,20 +37,25 @@ const SchedulerType* find_type(const TypeAndParams& given, Draft& d) {
     names.push_back(type.name);
   }
   std::string problem = given.type.empty() ? "missing" : "no schedule '" + given.type + "'";
-  if (is_later(given.type)) {
-    problem = "needs the schedule " + given.type + ", which this version does not have";
-  } else {
-    problem += did_you_mean(given.type, names);
-  }
+  const std::string hint = style_hint(given.type);
+  problem += hint.empty() ? did_you_mean(given.type, names) : hint;
   d.report.add(
       given.type_mark, "scheduler.type",
       problem + (problem.ends_with('?') ? " " : "; ") + "expected one of: " + join(names, ", "));
   return nullptr;
 }
 
-/// Defaults that other keys decide: WarmupLR rises to the optimizer's rate, and the two that end do
+/// Whether nothing is given in samples or tokens.
+bool counts_iterations(const Node* params) {
+  if (params == nullptr) return true;
+  return std::none_of(params->entries.begin(), params->entries.end(), [](const Node::Entry& e) {
+    return e.key.ends_with("_samples") || e.key.ends_with("_tokens");
+  });
+}
+
+/// Defaults that other keys decide: WarmupLR rises to the optimizer's rate, and those that end do
 /// so where the run does.
-std::vector<OptionSpec> effective_schema(const SchedulerType& type, Draft& d) {
+std::vector<OptionSpec> effective_schema(const SchedulerType& type, const Node* params, Draft& d) {
   std::vector<OptionSpec> schema = type.schema;
   for (OptionSpec& spec : schema) {
     const std::string path = "scheduler.params." + spec.name;
@@ -107,24 +68,25 @@ std::vector<OptionSpec> effective_schema(const SchedulerType& type, Draft& d) {
       spec.fallback = Value(d.config.run.steps);
       d.sources[path] = "default: run.steps";
     }
+    if (spec.name == "lr_decay_iters" && d.config.run.steps > 0 && counts_iterations(params)) {
+      spec.fallback = Value(d.config.run.steps);
+      d.sources[path] = "default: run.steps";
+    }
   }
   return schema;
 }
 
-}  // namespace
-
-const std::vector<SchedulerType>& scheduler_types() {
-  static const std::vector<SchedulerType> types = {
-      {"constant", "the optimizer's lr throughout", {}},
-      make_type("WarmupLR", "rises to warmup_max_lr (default: the optimizer's lr)",
-                {describe_rates, describe_warmup}),
-      make_type("WarmupDecayLR", "rises, then falls to 0 in a straight line",
-                {describe_total, describe_rates, describe_warmup}),
-      make_type("WarmupCosineLR", "rises to the optimizer's lr, then falls as a cosine",
-                {describe_total, describe_ratios, describe_warmup}),
-  };
-  return types;
+/// The params without known options that are null: DeepSpeed's null is the default.
+Node without_nulls(const Node& params, const SchedulerType& type) {
+  Node out = params;
+  for (const OptionSpec& spec : type.schema) {
+    const Node::Entry* entry = out.find(spec.name);
+    if (entry != nullptr && entry->value.is_null()) out.erase(spec.name);
+  }
+  return out;
 }
+
+}  // namespace
 
 void read_scheduler(Draft& d) {
   const auto it = d.components.find("scheduler");
@@ -132,14 +94,21 @@ void read_scheduler(Draft& d) {
     d.config.scheduler_type = "constant";
     return;
   }
-  const TypeAndParams given = read_type_and_params(it->second, "scheduler", d);
+  TypeAndParams given = read_type_and_params(it->second, "scheduler", d);
   if (!given.good) return;
   const SchedulerType* type = find_type(given, d);
   if (type == nullptr) return;
   d.config.scheduler_type = type->name;
+  Node params;
+  if (given.params != nullptr) {
+    params = without_nulls(*given.params, *type);
+    given.params = &params;
+  }
   d.config.scheduler_options =
-      read_options(effective_schema(*type, d), given.params, "scheduler.params",
+      read_options(effective_schema(*type, given.params, d), given.params, "scheduler.params",
                    "schedule '" + type->name + "'", {}, d);
+  if (type->name == "OneCycle") check_one_cycle(given, d);
+  if (type->name == "Megatron") check_megatron(d);
 }
 
 }  // namespace moiety::config

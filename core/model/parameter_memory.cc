@@ -84,6 +84,12 @@ void ParameterTable::initialize(uint64_t seed, double init_std, int64_t layers,
   context_->synchronize();
 }
 
+static float decay_scale(const TableEntry& entry) {
+  if (entry.decay_scale >= 0) return entry.decay_scale;
+  const size_t axes = entry.shape.size() - (entry.expert ? 1 : 0);
+  return entry.parameter.spec.decay && axes > 1 ? 1 : 0;
+}
+
 std::vector<ParamSlice> ParameterTable::slices(const Optimizer& optimizer) {
   std::vector<ParamSlice> slices;
   for (TableEntry& entry : entries_) {
@@ -92,7 +98,8 @@ std::vector<ParamSlice> ParameterTable::slices(const Optimizer& optimizer) {
     slice.info.name = entry.name;
     slice.info.shape = entry.shape;
     slice.info.first_expert = entry.expert ? 0 : -1;
-    slice.info.decay_scale = entry.parameter.spec.decay ? 1 : 0;
+    slice.info.lr_scale = entry.lr_scale;
+    slice.info.decay_scale = decay_scale(entry);
     slice.value = entry.parameter.value;
     slice.master = entry.master;
     slice.grad = entry.parameter.grad;

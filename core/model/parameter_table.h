@@ -60,6 +60,8 @@ struct TableEntry {
   DType dtype = DType::kF32;  // of the value
   Parameter::Impl parameter;  // spec, value, grad, mode
   TensorView master;          // f32; empty when the value is f32
+  float lr_scale = 1;         // of the parameter group
+  float decay_scale = -1;     // of the parameter group; below 0: by kind, see slices()
   std::vector<StateSpec> state_specs;
   std::vector<TensorView> state;  // like state_specs
   const TensorView& authoritative() const { return master ? master : parameter.value; }
@@ -85,6 +87,8 @@ class MOIETY_API ParameterTable {
   /// Draws each element from (seed, name, global index): the same for every layout and device.
   void initialize(uint64_t seed, double init_std, int64_t layers, bool identical_experts = false);
   /// Asks `optimizer` for its state, allocates it zero-filled, and returns the slices to bind.
+  /// Biases, norms and other tensors of one axis (an expert's own: after the axis of the experts)
+  /// do not decay unless a group says so.
   std::vector<ParamSlice> slices(const Optimizer& optimizer);
 
   void set_grad_mode(GradMode mode);

@@ -4,8 +4,11 @@
 #include <moiety/data_source.h>
 #include <moiety/expert_type.h>
 #include <moiety/gating_policy.h>
+#include <moiety/names.h>
 #include <moiety/objective.h>
 #include <moiety/optimizer.h>
+
+#include "core/base/strings.h"
 
 namespace moiety {
 
@@ -19,5 +22,9 @@ ExpertType::~ExpertType() = default;
 Optimizer::~Optimizer() = default;
 DataSource::~DataSource() = default;
 Objective::~Objective() = default;
+
+bool name_matches(std::string_view pattern, std::string_view name) {
+  return glob_match(pattern, name);
+}
 
 }  // namespace moiety

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/config/scheduler.h"
 #include "core/model/parameter_table.h"
 #include "core/testing/parity_suite.h"
 #include "core/train/schedule.h"
@@ -74,13 +75,19 @@ void compare_optimizer(Parity& parity, const h5::File& file, const std::string& 
   const std::vector<int64_t> shape = file.info(group + "/params").shape;
   const std::vector<float> params = file.floats(group + "/params"),
                            grads = file.floats(group + "/grads");
-  const std::vector<int64_t> one(shape.begin() + 1, shape.end());
-  std::ptrdiff_t size = 1;
-  for (const int64_t n : one) size *= n;
-  const auto part = [size](const std::vector<float>& all, int64_t i) {
-    return std::vector<float>(all.begin() + i * size, all.begin() + (i + 1) * size);
+  MOIETY_CHECK(shape.size() == 3, "params: expected [steps, out, in]");
+  const int64_t out = shape[1], in = shape[2];
+  // torch's matrices are [out, in], ours [in, out]: Muon's rate depends on which is which.
+  const auto part = [out, in](const std::vector<float>& all, int64_t i) {
+    std::vector<float> turned;
+    for (int64_t c = 0; c < in; ++c) {
+      for (int64_t r = 0; r < out; ++r) {
+        turned.push_back(all[static_cast<size_t>((i * out + r) * in + c)]);
+      }
+    }
+    return turned;
   };
-  Stepper stepper(parity, choice, file.number(group, "lr"), 0, {one});
+  Stepper stepper(parity, choice, file.number(group, "lr"), 0, {{in, out}});
   stepper.set(0, part(params, 0));
   double worst = 0;
   for (int64_t i = 0; i + 1 < shape.at(0); ++i) {
@@ -140,19 +147,21 @@ void compare_clipping(Parity& parity, const h5::File& file, const std::string& g
   }
 }
 
+const config::SchedulerType& schedule_type(const std::string& name) {
+  for (const config::SchedulerType& type : config::scheduler_types()) {
+    if (type.name == name) return type;
+  }
+  throw Error("no schedule " + name);
+}
+
 Schedule schedule_from(const h5::File& file, const std::string& group) {
   RunConfig config;
   config.base_lr = file.number(group, "base_lr");
   config.scheduler_type = group.substr(0, group.find('_'));  // WarmupLR_log, WarmupLR_linear
-  for (const std::string& name : file.attributes(group)) {
-    const h5::Attribute value = file.attribute(group, name);
-    if (std::holds_alternative<std::string>(value)) {
-      config.scheduler_options.emplace_back(name, value_of(value, OptionType::kString));
-    } else if (name != "base_lr") {
-      const bool steps = name.ends_with("_num_steps");
-      config.scheduler_options.emplace_back(
-          name, value_of(value, steps ? OptionType::kInt : OptionType::kFloat));
-    }
+  for (const OptionSpec& spec : schedule_type(config.scheduler_type).schema) {
+    if (!file.has_attribute(group, spec.name)) continue;
+    config.scheduler_options.emplace_back(spec.name,
+                                          value_of(file.attribute(group, spec.name), spec.type));
   }
   return make_schedule(config);
 }
@@ -164,10 +173,12 @@ void compare_optimizers(Parity& parity) {
   const std::optional<h5::File> file = open_reference(parity, reference);
   if (!file) return;
   for (const std::string& group : file->children("")) {
-    const char* plugin = group == "adamw"     ? "adamw"
-                         : group == "adam_l2" ? "adam"
-                         : group == "sgd"     ? "sgd"
-                                              : nullptr;
+    const char* plugin = group == "adamw"      ? "adamw"
+                         : group == "adam_l2"  ? "adam"
+                         : group == "sgd"      ? "sgd"
+                         : group == "lion_ref" ? "lion"
+                         : group == "muon"     ? "muon"
+                                               : nullptr;
     if (plugin != nullptr) {
       compare_case(parity, reference, group,
                    [&] { compare_optimizer(parity, *file, group, plugin); });
@@ -184,10 +195,6 @@ void compare_schedules(Parity& parity) {
   const std::optional<h5::File> file = open_reference(parity, reference);
   if (!file) return;
   for (const std::string& group : file->children("")) {
-    if (!group.starts_with("Warmup")) {
-      parity.report.later(reference, group, "no such schedule yet");
-      continue;
-    }
     compare_case(parity, reference, group, [&] {
       ParityBench bench(parity.context);
       ops::StepControl control;

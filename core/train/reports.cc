@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/strings.h"
 #include "core/train/corpus.h"
+#include "core/train/param_groups.h"
 #include "core/train/step_record.h"
 
 namespace moiety {
@@ -39,6 +40,7 @@ std::string start_report(const RunConfig& config, const Session& session,
   std::string text = fmt::format("device      {}\n", session.context->description());
   text += fmt::format("parameters  {}: {} dense, {} in experts, {} frozen\n", count(table.total()),
                       count(table.total() - experts), count(experts), count(frozen));
+  text += param_groups_report(config.param_groups, table);
   text += fmt::format("precision   {}\n", precision_text(config.precision));
   text += fmt::format("memory      {} for weights, gradients and optimizer state\n",
                       short_bytes(static_cast<double>(session.context->bytes_in_use())));

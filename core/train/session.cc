@@ -4,6 +4,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/plugin/stamp.h"
+#include "core/train/param_groups.h"
 
 namespace moiety {
 
@@ -81,6 +82,7 @@ Session make_session(const RunConfig& config, PluginRegistry& plugins) {
   session.optimizer =
       plugins.create<Optimizer>(config.optimizer.type, config.optimizer.options, dims);
   require_device_code(*session.context, plugins);
+  apply_param_groups(config.param_groups, session.model->parameters());
   if (!config.model.init_from.empty()) {
     load_weights(config.model.init_from, session.model->parameters());
   }

@@ -69,8 +69,10 @@ INSTANTIATE_TEST_SUITE_P(Tree, RightPlugin,
                                            "gating_softmax_topk", "gating_sigmoid_topk",
                                            "gating_expert_choice", "gating_hash", "gating_sinkhorn",
                                            "expert_ffn", "expert_swiglu", "optimizer_adamw",
-                                           "optimizer_adam", "optimizer_sgd", "data_text",
-                                           "data_synthetic", "objective_causal_lm"),
+                                           "optimizer_adam", "optimizer_sgd", "optimizer_lion",
+                                           "optimizer_lamb", "optimizer_adafactor",
+                                           "optimizer_muon", "data_text", "data_synthetic",
+                                           "objective_causal_lm"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Kit, EveryCheckHasAPluginThatItCatches) {

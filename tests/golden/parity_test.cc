@@ -108,6 +108,18 @@ TEST_F(ParityTest, SeesOptimizerSteps) {
   change("optimizers.h5", values, 1e-4f);
   expect_failure("adam_l2", "params, 10 steps");
 }
+TEST_F(ParityTest, SeesMuonSteps) {
+  change("optimizers.h5", open("optimizers.h5").floats("muon/params"), 1e-4f);
+  expect_failure("muon", "params, 10 steps");
+}
+TEST_F(ParityTest, SeesLionSteps) {
+  change("optimizers.h5", open("optimizers.h5").floats("lion_ref/params"), 1e-4f);
+  expect_failure("lion_ref", "params, 10 steps");
+}
+TEST_F(ParityTest, SeesRatesOfACycle) {
+  change("lr_schedules.h5", open("lr_schedules.h5").numbers("OneCycle/lr"), 1e-8);
+  EXPECT_FALSE(run().passed());
+}
 TEST_F(ParityTest, SeesLearningRates) {
   const auto values = open("lr_schedules.h5").numbers("WarmupCosineLR/lr");
   change("lr_schedules.h5", values, 1e-8);

@@ -48,6 +48,35 @@ TEST(Load, ReferenceConfigurations) {
   EXPECT_EQ(big.precision, Precision::kBF16);
 }
 
+TEST(Load, SchedulesOfMegatronAndNulls) {
+  const char* text =
+      "train_batch_size: 4\nrun: {steps: 70}\nscheduler: {type: Megatron, params: "
+      "{lr_warmup_iters: 7}}\n";
+  const auto count = [](const RunConfig& c, const char* name) {
+    return std::get<int64_t>(*find_option(c.scheduler_options, name));
+  };
+  EXPECT_EQ(count(parse(text), "lr_decay_iters"), 70);
+  const RunConfig samples =
+      parse(text, {"~scheduler.params.lr_warmup_iters", "scheduler.params.lr_decay_samples=280"});
+  EXPECT_EQ(count(samples, "lr_decay_iters"), 0);
+  EXPECT_EQ(count(samples, "lr_decay_samples"), 280);
+  const RunConfig cycle = parse(
+      "scheduler: {type: OneCycle, params: {cycle_min_lr: 1, cycle_max_lr: 2, cycle_momentum: "
+      "false, cycle_second_step_size: null, cycle_second_stair_count: null}}\n");
+  EXPECT_EQ(count(cycle, "cycle_second_step_size"), 0);
+  EXPECT_EQ(count(cycle, "cycle_second_stair_count"), -1);
+}
+
+TEST(Load, ParameterGroups) {
+  const char* text =
+      "optimizer:\n  type: adamw\n  groups: [{match: '*.experts.*', lr_scale: 0.5}]\n";
+  const RunConfig c = parse(text, {"optimizer.groups[0].lr_scale=2", "optimizer.type=lion"});
+  ASSERT_EQ(c.param_groups.size(), 1U);
+  EXPECT_EQ(c.param_groups[0].lr_scale, 2);
+  EXPECT_EQ(c.param_groups[0].where, "test.yaml:4:20: optimizer.groups[0].match");
+  EXPECT_TRUE(parse(text, {"~optimizer.groups"}).param_groups.empty());
+}
+
 TEST(Load, Schedules) {
   const char* text = "optimizer: {type: sgd, params: {lr: 0.5}}\nrun: {steps: 70}\n";
   const RunConfig warm = parse(text, {"scheduler.type=WarmupLR"});

@@ -43,13 +43,32 @@ TEST(Resolved, EverythingSet) {
       "eval: {sample_prompt: \"a\\n\\\"b\\\" \\\\ \\t#\"}\n"
       "fp16: {enabled: true}\nscheduler: {type: WarmupLR}\n"
       "gradient_accumulation_steps: 2\nrun: {time: 5m, loss_reduction: micro_batch}\n"
-      "optimizer: {type: sgd, params: {lr: 1e-30}}\n");
+      "optimizer: {type: sgd, params: {lr: 1e-30}, groups: [{match: '*.$${x}', lr_scale: 0.3}, "
+      "{match: [a, '?'], decay_scale: 0}]}\n");
   EXPECT_EQ(c.model.freeze[2], "${x}");
   const RunConfig copy = again(c);
   expect_same(c, copy);
   EXPECT_EQ(copy.model.freeze, c.model.freeze);
+  ASSERT_EQ(copy.param_groups.size(), 2U);
+  EXPECT_EQ(copy.param_groups[0].match, (std::vector<std::string>{"*.${x}"}));
+  EXPECT_EQ(copy.param_groups[0].lr_scale, 0.3);
+  EXPECT_FALSE(copy.param_groups[0].decay_scale);
+  EXPECT_EQ(copy.param_groups[1].match, (std::vector<std::string>{"a", "?"}));
+  EXPECT_EQ(copy.param_groups[1].decay_scale, 0);
   EXPECT_EQ(copy.eval.sample_prompt, "a\n\"b\" \\ \t#");
   EXPECT_EQ(copy.model.init_std, 0.1234567890123456);
+}
+
+TEST(Resolved, Examples) {
+  int examples = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kSource / "configs/examples")) {
+    if (entry.path().extension() != ".yaml") continue;
+    PluginRegistry plugins = tree_plugins();
+    const RunConfig c = load_config(entry.path(), {}, plugins);
+    expect_same(c, again(c));
+    ++examples;
+  }
+  EXPECT_GT(examples, 12);
 }
 
 TEST(Resolved, WithoutMoe) {

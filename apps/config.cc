@@ -8,6 +8,7 @@
 #include "apps/commands.h"
 #include "core/config/load.h"
 #include "core/plugin/registry.h"
+#include "core/train/teacher_source.h"
 
 namespace moiety::apps {
 namespace {
@@ -44,6 +45,7 @@ void print_moe(const MoeConfig& moe) {
 void check(const Arguments& a) {
   PluginRegistry plugins = make_registry(a);
   const RunConfig c = load(a, plugins);
+  check_teacher(c, plugins);
   std::printf("%s: good\n", a.file.c_str());
   std::printf(
       "batch: %lld = %lld sequences * %lld micro-batches * %lld ranks\n",

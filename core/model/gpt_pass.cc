@@ -19,26 +19,12 @@ struct Gpt::Pass {
   AllRows all;
   ConstTensorView ids;  // i32 [T]
   DecoderInput input;
+  bool keep = false;  // all that a backward reads
   std::vector<LayerCall> calls;
   std::optional<ops::BalancePool> pool;  // of all layers, with scope model
 };
 
 namespace {
-
-/// Noise of this micro-batch's rows while this lives.
-class RowScope {
- public:
-  RowScope(const Exec& exec, const RowMap* rows) : impl_(exec.impl()), before_(impl_.rows) {
-    if (rows != nullptr) impl_.rows = rows;
-  }
-  ~RowScope() { impl_.rows = before_; }
-  RowScope(const RowScope&) = delete;
-  RowScope& operator=(const RowScope&) = delete;
-
- private:
-  Exec::Impl& impl_;
-  const RowMap* before_;
-};
 
 TensorView row_of(const TensorView& table, int64_t row, int64_t width) {
   return table.slice(0, row, 1).slice(1, 0, width).reshape({width});
@@ -100,7 +86,7 @@ TensorView Gpt::decode(Exec& exec, Pass& pass, const StepSums& sums) {
   const TensorView x = memory_.make(exec.compute_dtype(), {shape.rows(), config_.hidden});
   embedding_.forward(exec, shape, pass.ids, x);
   const TensorView last =
-      shape.training ? decode_to_keep(exec, pass, sums, x) : decode_to_forget(exec, pass, sums, x);
+      pass.keep ? decode_to_keep(exec, pass, sums, x) : decode_to_forget(exec, pass, sums, x);
   if (pass.pool && sums.balance)
     ops::pooled_balance_loss(exec, *pass.pool, element(sums.balance, 0));
   return last;
@@ -111,6 +97,7 @@ void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective&
   const ArenaScope memory(memory_);
   const RowScope rows(exec, batch.rows);
   Pass pass(exec, memory_, batch.tokens, /*training=*/true);
+  pass.keep = true;
   if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
   const TensorView x = decode(exec, pass, sums);
   const TensorView dx = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
@@ -133,6 +120,18 @@ void Gpt::evaluate(Exec& exec, const MicroBatch& batch, const Objective& objecti
   Pass pass(exec, memory_, batch.tokens, /*training=*/false);
   if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
   head_->loss(exec, batch, objective, decode(exec, pass, sums), sums, {});
+}
+
+TensorView Gpt::features(Exec& exec, const MicroBatch& batch, bool training) {
+  memory_.rewind();  // what the pass before left for its caller
+  const RowScope rows(exec, batch.rows);
+  Pass pass(exec, memory_, batch.tokens, training);
+  if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
+  return decode(exec, pass, {});
+}
+
+void Gpt::feature_logits(Exec& exec, ConstTensorView features, TensorView logits) {
+  head_->logits(exec, features, logits);
 }
 
 void Gpt::logits(Exec& exec, ConstTensorView tokens, TensorView logits) {

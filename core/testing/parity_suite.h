@@ -26,6 +26,8 @@ struct Parity {
 // One function for each reference; every group of its file is compared or marked as later.
 void compare_gating(Parity& parity);
 void compare_router_z(Parity& parity);
+/// One case of losses.h5, mos_kl.
+void compare_distillation(Parity& parity, const h5::File& file, const std::string& path);
 void compare_moe_layers(Parity& parity);
 void compare_optimizers(Parity& parity);
 void compare_schedules(Parity& parity);

@@ -21,7 +21,8 @@ Device choose_device(const std::string& wanted) {
   return {};
 }
 
-/// Every component that runs on the device must have been built for it.
+}  // namespace
+
 void require_device_code(const DeviceContext& context, const PluginRegistry& plugins) {
   if (context.device().type != DeviceType::kCuda) return;
   for (const ComponentInfo& info : plugins.loaded()) {
@@ -29,7 +30,7 @@ void require_device_code(const DeviceContext& context, const PluginRegistry& plu
   }
 }
 
-ModelDims dims_of(const RunConfig& config) {
+ModelDims model_dims(const RunConfig& config) {
   ModelDims dims;
   dims.model = config.model.hidden;
   dims.hidden = config.model.ffn_hidden;
@@ -38,8 +39,6 @@ ModelDims dims_of(const RunConfig& config) {
   dims.sequence = config.model.sequence_length;
   return dims;
 }
-
-}  // namespace
 
 BatchShape train_shape(const RunConfig& config) {
   return {config.gradient_accumulation_steps, config.micro_batch_size,
@@ -56,7 +55,7 @@ Session make_model_session(const RunConfig& config, PluginRegistry& plugins) {
 }
 
 Session make_session(const RunConfig& config, PluginRegistry& plugins) {
-  const ModelDims dims = dims_of(config);
+  const ModelDims dims = model_dims(config);
   // The data first: a missing file is found before memory is taken.
   auto data = plugins.create<DataSource>(config.data.type, config.data.options, dims);
   Session session = make_model_session(config, plugins);

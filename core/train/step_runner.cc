@@ -93,6 +93,13 @@ void StepRunner::run(bool graph, PhaseTimer* timer) {
   graph_->launch();
 }
 
+void StepRunner::set_teacher(Teacher* teacher) {
+  parts_.context->synchronize();  // steps in flight read the old one's memory
+  teacher_ = teacher;
+  graph_.reset();
+  warm_ = false;
+}
+
 void StepRunner::body() {
   const ArenaScope scope(scratch_);
   auto* control = static_cast<StepControl*>(control_.data());
@@ -127,6 +134,10 @@ void StepRunner::phase_forward_backward() {
     parts_.model->parameters().set_grad_mode(m == 0 ? GradMode::kOverwrite : GradMode::kAccumulate);
     MicroBatch batch = parts_.layout->view(batch_.data(), m, parts_.context->device());
     batch.rows = exec_impl_.rows = maps + m;
+    if (teacher_ != nullptr) {
+      teacher_->forward(exec_, batch);
+      batch.teacher = teacher_;
+    }
     parts_.model->forward_backward(exec_, batch, *parts_.objective, count, sums_.sums());
   }
 }

@@ -8,6 +8,7 @@
 #include "core/device/phase_timer.h"
 #include "core/train/batch_layout.h"
 #include "core/train/step_sums.h"
+#include "core/train/teacher.h"
 
 namespace moiety {
 
@@ -30,6 +31,9 @@ class MOIETY_API StepRunner {
   /// replay; a call with a timer runs as a stream.
   void run(bool graph, PhaseTimer* timer = nullptr);
 
+  /// From the next step on; null = none. Another answer means another graph. Waits for the device.
+  void set_teacher(Teacher* teacher);
+
   Exec& exec() { return exec_; }
   const StepSumsBuffer& sums() const { return sums_; }
   const ops::StepControl* control() const {  ///< device
@@ -51,6 +55,7 @@ class MOIETY_API StepRunner {
   Exec::Impl exec_impl_;
   Exec exec_{&exec_impl_};
   std::optional<ops::TensorList> gradients_;
+  Teacher* teacher_ = nullptr;
   std::optional<Graph> graph_;
   bool warm_ = false;
 };

@@ -9,36 +9,33 @@
 
 namespace moiety {
 
-namespace {
-
-/// Whether the step is captured in a graph: everything in it must allow that.
-bool use_graph(const RunConfig& config, const Session& session, const PluginRegistry& plugins) {
-  if (config.run.graph == "off") return false;
-  for (const ComponentInfo& info : plugins.loaded()) {
+bool Trainer::use_graph() const {
+  const std::string& wish = config_.run.graph;
+  if (wish == "off") return false;
+  for (const ComponentInfo& info : registry_.loaded()) {
     if (info.traits.capturable) continue;
-    if (config.run.graph == "auto") return false;
+    if (wish == "auto") return false;
     throw ConfigError(
         fmt::format("run.graph is on, but {} {} cannot be captured in a graph; set run.graph=auto",
                     kind_name(info.kind), info.name));
   }
-  return config.run.graph == "on" || session.context->device().type == DeviceType::kCuda;
+  return wish == "on" || session_.context->device().type == DeviceType::kCuda;
 }
-
-}  // namespace
 
 Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory directory,
                  const TrainOptions& options)
     : config_(config),
+      registry_(plugins),
       directory_(std::move(directory)),
       session_(make_session(config, plugins)),
       plugins_(plugin_identities(plugins)),
-      layout_(train_shape(config), *session_.data, config.model.vocab_size),
+      layout_(train_shape(config), *session_.data, config.model.vocab_size,
+              end_of_document_token(*session_.objective)),
       runner_({session_.context.get(), session_.model.get(), session_.objective.get(),
                session_.optimizer.get(), &layout_},
               config),
       checkpoints_(directory_.checkpoints(), config.checkpoint.keep_last),
-      evaluator_(session_, config),
-      graph_(use_graph(config, session_, plugins)) {
+      evaluator_(session_, config) {
   log::add_file(directory_.log_file());
   directory_.write_config(config, machine_info(*session_.context, plugins_));
   log::info("run directory " + directory_.path().string());
@@ -49,6 +46,8 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
   if (!off.empty()) log::warning(off);
   if (options.resume) resume_from_checkpoint();
   directory_.truncate_metrics(step_);
+  update_teacher();
+  graph_ = use_graph();
 
   BatchLoader::Options order;
   order.seed = config.run.seed;
@@ -154,6 +153,7 @@ Outcome Trainer::loop() {
 }
 
 void Trainer::one_step() {
+  if (update_teacher()) graph_ = use_graph();
   loader_->next(*session_.context, runner_.batch());
   // The first step sizes the arenas; the ones after it are typical.
   if (profiled_ < config_.run.profile && step_ > first_step_) {

@@ -48,10 +48,14 @@ void Trainer::evaluate() {
   for (const LayerLoad& layer : evaluation->numbers.layers) {
     load.push_back(Json::Array(layer.chosen.begin(), layer.chosen.end()));
   }
-  directory_.append_metrics(Json::Object{{"step", step_},
-                                         {"validation_loss", evaluation->loss},
-                                         {"validation_rows", evaluation->rows},
-                                         {"validation_load", std::move(load)}});
+  Json row = Json::Object{{"step", step_},
+                          {"validation_loss", evaluation->loss},
+                          {"validation_rows", evaluation->rows},
+                          {"validation_load", std::move(load)}};
+  for (size_t i = 0; i < evaluation->metrics.size(); ++i) {
+    row.set("validation_" + evaluation->metrics[i], evaluation->numbers.metrics.at(i));
+  }
+  directory_.append_metrics(row);
 }
 
 void Trainer::finish() {

@@ -34,7 +34,7 @@ static void check_classifier(Draft& d) {
                        " pixels a side, at least 6 needed (5 x 5, then 2 x 2 pooling); expected "
                        "at most " +
                        text(static_cast<int64_t>(i)) + " of them");
-      return;
+      break;
     }
     side = (side - 4) / 2;
   }

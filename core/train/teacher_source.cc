@@ -37,8 +37,9 @@ std::string missing(const fs::path& path) {
     beside.push_back(path.has_parent_path() ? entry.path().string()
                                             : entry.path().filename().string());
   }
-  return fmt::format("no file or folder '{}'{}; expected a run directory or a checkpoint (.h5)",
-                     path.string(), did_you_mean(path.string(), beside));
+  const std::string hint = did_you_mean(path.string(), beside);
+  return fmt::format("no file or folder '{}'{}{} expected a run directory or a checkpoint (.h5)",
+                     path.string(), hint, hint.empty() ? ";" : "");
 }
 
 std::string shape_text(const ModelConfig& m) {

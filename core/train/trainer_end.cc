@@ -76,7 +76,9 @@ void Trainer::finish() {
                   clock_text(spent), short_count(pace),
                   short_bytes(static_cast<double>(session_.context->peak_bytes())));
   if (saved_step_ >= 0) {
-    next += fmt::format("  moiety generate {} --prompt '#include <'\n", folder);
+    if (config_.model.type == "gpt") {
+      next += fmt::format("  moiety generate {} --prompt '#include <'\n", folder);
+    }
     next += fmt::format("  moiety train {} --run-dir {} --resume run.steps={}\n", file, folder,
                         2 * step_);
     next += fmt::format("  moiety ckpt inspect {}\n", checkpoints_.file_of(saved_step_).string());

@@ -12,6 +12,7 @@
 #include "core/model/moe_parts.h"
 #include "core/model/parameter_count.h"
 #include "core/plugin/registry.h"
+#include "core/train/teacher_source.h"
 
 namespace moiety::apps {
 namespace {
@@ -59,6 +60,7 @@ void print_size(const RunConfig& config, PluginRegistry& plugins) {
 void check(const Arguments& a) {
   PluginRegistry plugins = make_registry(a);
   const RunConfig c = load(a, plugins);
+  check_teacher(c, plugins);
   const std::vector<LayerShape> shapes = moe_layer_shapes(c, plugins);
   std::printf("%s: good\n", a.file.c_str());
   std::printf(

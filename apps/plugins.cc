@@ -21,6 +21,7 @@ struct Arguments {
   std::filesystem::path file, directory;
   std::string device = "auto";
   bool markdown = false, perf = false, only_check = false;
+  std::vector<std::string> examples;
 };
 
 }  // namespace
@@ -58,10 +59,12 @@ void add_plugins(CLI::App& app, int& code) {
   check->add_option("--device", a->device, "auto: CPU, and CUDA where there is a GPU; cpu; cuda")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   check->add_flag("--perf", a->perf, "also print times and bytes of scratch");
+  check->add_option("--example", a->examples,
+                    "NAME=TEXT: what the checks use for a required option, a file say; repeatable");
   a->path.add_to(*check);
   check->callback([a, &code] {
     PluginRegistry registry = a->path.registry();
-    code = check_plugin_file(registry, a->file, a->device, a->perf);
+    code = check_plugin_file(registry, a->file, a->device, a->perf, a->examples);
   });
 
   CLI::App* create = plugins->add_subcommand("new", "write a buildable project for a plugin");

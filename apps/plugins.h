@@ -19,9 +19,10 @@ int list_plugins(const PluginRegistry& registry, const std::string& kind);
 int show_plugin(PluginRegistry& registry, const std::string& kind, const std::string& name,
                 bool markdown);
 /// The conformance kit on one file; kFailedCheck when a check fails.
-/// `device` is auto, cpu or cuda; `perf` adds times.
+/// `device` is auto, cpu or cuda; `perf` adds times; `examples` are NAME=TEXT for required options.
 int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file,
-                      const std::string& device, bool perf);
+                      const std::string& device, bool perf,
+                      const std::vector<std::string>& examples);
 /// Brings the pages of docs/plugins up to date, or, with `check`, only says what is not;
 /// kFailedCheck when something is left.
 int plugin_pages(PluginRegistry& registry, const std::filesystem::path& folder, bool check);

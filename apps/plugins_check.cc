@@ -23,8 +23,16 @@ const char* word(testing::Outcome outcome) {
 }  // namespace
 
 int check_plugin_file(PluginRegistry& registry, const std::filesystem::path& file,
-                      const std::string& device, bool perf) {
-  const testing::CheckOptions options{perf, device};
+                      const std::string& device, bool perf,
+                      const std::vector<std::string>& examples) {
+  testing::CheckOptions options{perf, device};
+  for (const std::string& example : examples) {
+    const size_t cut = example.find('=');
+    if (cut == std::string::npos) {
+      throw ConfigError("--example '" + example + "': expected NAME=TEXT");
+    }
+    options.examples.emplace_back(example.substr(0, cut), Value(example.substr(cut + 1)));
+  }
   std::array<int, 3> count{};  // by outcome
   for (const testing::Finding& f : testing::check_library(registry, file, options)) {
     const std::string line =

@@ -77,6 +77,7 @@ function(moiety_add_plugin name)
   if(arg_OUTPUT_DIRECTORY)
     set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${arg_OUTPUT_DIRECTORY})
   elseif(MOIETY_PLUGIN_OUTPUT_DIRECTORY)
+    set_property(GLOBAL APPEND PROPERTY MOIETY_PLUGINS ${target})
     set_target_properties(${target} PROPERTIES
       LIBRARY_OUTPUT_DIRECTORY ${MOIETY_PLUGIN_OUTPUT_DIRECTORY})
   endif()

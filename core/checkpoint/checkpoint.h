@@ -35,6 +35,7 @@ struct CheckpointInfo {
   std::string resolved_yaml;
   std::string moiety_version;
   std::vector<PluginIdentity> plugins;
+  uint32_t manifest = 0;  // CRC-32 of the file's manifest, when read
 };
 
 /// Writes `file` whole or not at all (temporary name, checksums, fsync, rename, fsync of the

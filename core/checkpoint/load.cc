@@ -150,7 +150,9 @@ void load_weights(const std::filesystem::path& file, ParameterTable& table) {
 CheckpointInfo read_checkpoint_info(const std::filesystem::path& file) {
   const h5::File in(file, h5::File::Mode::kRead);
   check_manifest(in);
-  return read_info(in);
+  CheckpointInfo info = read_info(in);
+  info.manifest = static_cast<uint32_t>(in.integer("", "manifest_crc32"));
+  return info;
 }
 
 }  // namespace moiety

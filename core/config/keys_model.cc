@@ -7,8 +7,15 @@ void declare_model_keys(Keys& keys) {
   constexpr double kMaxSize = 1 << 24;
   auto model =
       keys.section<ModelConfig>("model", [](RunConfig& c) -> ModelConfig& { return c.model; });
-  model.field("type", &ModelConfig::type, "kind of model: a pre-norm decoder").one_of({"gpt"});
-  model.field("layers", &ModelConfig::layers, "decoder layers").range(1, 10000);
+  model
+      .field("type", &ModelConfig::type,
+             "kind of model: gpt, a pre-norm decoder; classifier, of images: convolutions, dense "
+             "layers, MoE layers, output")
+      .one_of({"gpt", "classifier"});
+  model
+      .field("layers", &ModelConfig::layers,
+             "decoder layers; of a classifier, places for MoE layers behind the dense ones")
+      .range(1, 10000);
   model.field("hidden", &ModelConfig::hidden, "width of the residual stream").range(1, kMaxSize);
   model.field("heads", &ModelConfig::heads, "attention heads; they divide hidden").range(1, 65536);
   model
@@ -19,10 +26,16 @@ void declare_model_keys(Keys& keys) {
   model.field("ffn_hidden", &ModelConfig::ffn_hidden, "width of the dense feed-forward layers")
       .range(1, kMaxSize)
       .derived("4 * model.hidden", [](RunConfig& c) { c.model.ffn_hidden = 4 * c.model.hidden; });
-  model.field("vocab_size", &ModelConfig::vocab_size, "token ids; 256 for bytes")
-      .range(2, kMaxSize);
+  model
+      .field("vocab_size", &ModelConfig::vocab_size,
+             "token ids, 256 for bytes; of a classifier, its classes")
+      .range(2, kMaxSize)
+      .alias("classes");
   model.field("sequence_length", &ModelConfig::sequence_length, "tokens of a training sequence")
-      .range(1, kMaxSize);
+      .range(1, kMaxSize)
+      .derived("256, of a classifier 1", [](RunConfig& c) {
+        c.model.sequence_length = c.model.type == "classifier" ? 1 : 256;
+      });
   model.field("norm", &ModelConfig::norm, "normalisation").one_of({"layernorm", "rmsnorm"});
   model.field("activation", &ModelConfig::activation, "of the dense feed-forward layers")
       .one_of({"relu", "gelu", "gelu_tanh", "swiglu"});
@@ -41,6 +54,20 @@ void declare_model_keys(Keys& keys) {
   model.field("dropout", &ModelConfig::dropout, "of embeddings and of each branch").range(0, 0.99);
   model.field("attention_dropout", &ModelConfig::attention_dropout, "of attention probabilities")
       .range(0, 0.99);
+  model.field("image", &ModelConfig::image, "channels, height and width of a classifier's images")
+      .range(1, 4096)
+      .integers();
+  model
+      .field("convolutions", &ModelConfig::convolutions,
+             "output channels of a classifier's convolutions: 5 x 5 pixels, ReLU, 2 x 2 max "
+             "pooling each; empty = none")
+      .range(1, 65536)
+      .integers();
+  model
+      .field("dense", &ModelConfig::dense,
+             "widths of a classifier's dense layers with ReLU; empty = none")
+      .range(1, kMaxSize)
+      .integers();
   model.field("init_from", &ModelConfig::init_from,
               "a checkpoint whose weights the run starts from (weights only), relative to the "
               "current directory; empty = none");

@@ -1,5 +1,7 @@
 #include "core/config/rules.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "core/config/scalar.h"
@@ -15,8 +17,44 @@ bool is_unbalanced(const RunConfig& c) {
 
 }  // namespace
 
+/// A classifier's images must outlast its convolutions, and only a decoder has tokens.
+static void check_classifier(Draft& d) {
+  const ModelConfig& m = d.config.model;
+  if (m.image.size() != 3) {
+    d.report.add(
+        d.where({"model.image"}), "model.image",
+        "expected [channels, height, width], got " + text(std::ssize(m.image)) + " number(s)");
+    return;
+  }
+  int64_t side = std::min(m.image[1], m.image[2]);
+  for (size_t i = 0; i < m.convolutions.size(); ++i) {
+    if (side < 6) {
+      d.report.add(d.where({"model.convolutions"}), "model.convolutions",
+                   "convolution " + text(static_cast<int64_t>(i)) + " gets " + text(side) +
+                       " pixels a side, at least 6 needed (5 x 5, then 2 x 2 pooling); expected "
+                       "at most " +
+                       text(static_cast<int64_t>(i)) + " of them");
+      break;
+    }
+    side = (side - 4) / 2;
+  }
+  if (m.sequence_length != 1) {
+    d.report.add(d.where({"model.sequence_length"}), "model.sequence_length",
+                 "a classifier has one label a sample; expected 1, got " + text(m.sequence_length));
+  }
+  if (d.config.moe.enabled && d.config.moe.balance_scope != BalanceScope::kMicroBatch) {
+    d.report.add(d.where({"moe.balance_scope"}), "moe.balance_scope",
+                 "a classifier balances each MoE layer by itself; expected micro_batch");
+  }
+  if (d.config.eval.sample_bytes > 0) {
+    d.report.add(d.where({"eval.sample_bytes"}), "eval.sample_bytes",
+                 "a classifier has no text to go on with; expected 0");
+  }
+}
+
 void check_model(Draft& d) {
   const ModelConfig& m = d.config.model;
+  if (m.type == "classifier") return check_classifier(d);
   if (!d.ok({"model.hidden", "model.heads"})) return;
   if (m.hidden % m.heads != 0) {
     d.report.add(d.where({"model.heads", "model.hidden"}), "model.heads",

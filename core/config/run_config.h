@@ -50,7 +50,7 @@ struct Fp16Config {
 };
 
 struct ModelConfig {
-  std::string type = "gpt";
+  std::string type = "gpt";  // gpt | classifier
   int64_t layers = 4, hidden = 256, heads = 4, kv_heads = 4 /*default: heads*/;
   int64_t ffn_hidden = 1024;  // default 4 * hidden
   int64_t vocab_size = 256, sequence_length = 256;
@@ -60,8 +60,11 @@ struct ModelConfig {
   double rope_theta = 10000, norm_eps = 1e-5, init_std = 0.02;
   bool tie_embeddings = true, bias = true;
   double dropout = 0, attention_dropout = 0;
-  std::filesystem::path init_from;  // a checkpoint; weights only
-  std::vector<std::string> freeze;  // glob patterns of parameter names
+  std::vector<int64_t> image = {3, 32, 32};  // C, H, W of a classifier
+  std::vector<int64_t> convolutions;         // its channels: 5 x 5, ReLU, 2 x 2 max pooling each
+  std::vector<int64_t> dense;                // its dense layers with ReLU: their widths
+  std::filesystem::path init_from;           // a checkpoint; weights only
+  std::vector<std::string> freeze;           // glob patterns of parameter names
 };
 
 enum class ForcedRouting : uint8_t { kNone, kBalanced, kZipf };

@@ -4,15 +4,21 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/model/classifier.h"
 #include "core/model/layer_scope.h"
 #include "core/plugin/registry.h"
 
 namespace moiety {
 
 Model::~Model() = default;
+TeacherLogits::~TeacherLogits() = default;
 
 std::unique_ptr<Model> make_model(const RunConfig& config, PluginRegistry& plugins,
                                   DeviceContext& context, ModelMemory memory) {
+  if (config.model.type == "classifier") {
+    return std::make_unique<Classifier>(config, plugin_factory(config.moe, plugins), context,
+                                        memory);
+  }
   return std::make_unique<Gpt>(config, plugin_factory(config.moe, plugins), context, memory);
 }
 

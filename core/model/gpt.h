@@ -33,6 +33,8 @@ class MOIETY_API Gpt final : public Model {
                         int64_t micro_batches, const StepSums& sums) override;
   void evaluate(Exec& exec, const MicroBatch& batch, const Objective& objective,
                 const StepSums& sums) override;
+  TensorView features(Exec& exec, const MicroBatch& batch, bool training) override;
+  void feature_logits(Exec& exec, ConstTensorView features, TensorView logits) override;
   void logits(Exec& exec, ConstTensorView tokens, TensorView logits) override;
   void end_step(Exec& exec, const StepSums& sums) override;
   double flops_per_token() const override;
@@ -42,7 +44,7 @@ class MOIETY_API Gpt final : public Model {
   struct Pass;  // one micro-batch in flight
   void add_layers(const MoeFactory& factory);
   void check_balance_scope() const;
-  /// The residual stream after the last layer. Training keeps every layer's call in `pass`.
+  /// The residual stream after the last layer. Every layer's call is in `pass` when it keeps them.
   TensorView decode(Exec& exec, Pass& pass, const StepSums& sums);
   TensorView decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, TensorView x);
   TensorView decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x,

@@ -20,6 +20,7 @@ struct Gpt::Pass {
   AllRows all;
   ConstTensorView ids;  // i32 [T]
   DecoderInput input;
+  bool keep = false;  // all that a backward reads
   std::vector<LayerCall> calls;
   std::optional<ops::BalancePool> pool;  // of all layers, for the loss of scope model
   BatchTotals own;                       // of this micro-batch, where no others were given
@@ -27,21 +28,6 @@ struct Gpt::Pass {
 };
 
 namespace {
-
-/// Noise of this micro-batch's rows while this lives.
-class RowScope {
- public:
-  RowScope(const Exec& exec, const RowMap* rows) : impl_(exec.impl()), before_(impl_.rows) {
-    if (rows != nullptr) impl_.rows = rows;
-  }
-  ~RowScope() { impl_.rows = before_; }
-  RowScope(const RowScope&) = delete;
-  RowScope& operator=(const RowScope&) = delete;
-
- private:
-  Exec::Impl& impl_;
-  const RowMap* before_;
-};
 
 TensorView row_of(const TensorView& table, int64_t row, int64_t width) {
   return table.slice(0, row, 1).slice(1, 0, width).reshape({width});
@@ -142,7 +128,7 @@ TensorView Gpt::embed(Exec& exec, const Pass& pass) {
 TensorView Gpt::decode(Exec& exec, Pass& pass, const StepSums& sums) {
   if (losses_.model > 0 && !moe_.empty()) pass.pool = make_pool(exec, memory_, most_experts());
   const TensorView x = embed(exec, pass);
-  const TensorView last = pass.input.shape.training
+  const TensorView last = pass.keep
                               ? decode_to_keep(exec, pass, sums, x)
                               : decode_to_forget(exec, pass, sums, x, config_.layers);
   if (pass.pool && sums.balance_model) {
@@ -180,6 +166,7 @@ void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective&
   const ArenaScope memory(memory_);
   const RowScope rows(exec, batch.rows);
   Pass pass(exec, memory_, batch.tokens, /*training=*/true);
+  pass.keep = true;
   if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
   take_totals(exec, batch, micro_batches, pass);
   const TensorView x = decode(exec, pass, sums);
@@ -201,6 +188,18 @@ void Gpt::evaluate(Exec& exec, const MicroBatch& batch, const Objective& objecti
   Pass pass(exec, memory_, batch.tokens, /*training=*/false);
   if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
   head_->loss(exec, batch, objective, decode(exec, pass, sums), sums, {});
+}
+
+TensorView Gpt::features(Exec& exec, const MicroBatch& batch, bool training) {
+  memory_.rewind();  // what the pass before left for its caller
+  const RowScope rows(exec, batch.rows);
+  Pass pass(exec, memory_, batch.tokens, training);
+  if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
+  return decode(exec, pass, {});
+}
+
+void Gpt::feature_logits(Exec& exec, ConstTensorView features, TensorView logits) {
+  head_->logits(exec, features, logits);
 }
 
 void Gpt::logits(Exec& exec, ConstTensorView tokens, TensorView logits) {

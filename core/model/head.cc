@@ -84,6 +84,11 @@ void Head::loss(Exec& exec, const MicroBatch& batch, const Objective& objective,
     inputs.targets = rows(batch.targets, begin, count);
     inputs.loss_mask = rows(batch.loss_mask, begin, count);
     inputs.denominator = batch.denominator;
+    if (batch.teacher != nullptr) {
+      const TensorView of_teacher = exec.scratch(x.dtype, {count, vocab_});
+      batch.teacher->logits(begin, of_teacher);
+      inputs.teacher_logits = of_teacher;
+    }
     in_component(exec, "the objective", "evaluate", -1, [&] {
       objective.evaluate(exec, inputs, row_loss.slice(0, begin, count), dx ? logits : TensorView{},
                          metrics);

@@ -19,7 +19,7 @@ class Head {
   /// Loss of x [T, D] into sums. With dx [T, D]: its gradient and the parameters' too.
   void loss(Exec& exec, const MicroBatch& batch, const Objective& objective, ConstTensorView x,
             const StepSums& sums, TensorView dx) const;
-  /// out f32 [T, V].
+  /// out [T, V], f32 or as x.
   void logits(Exec& exec, ConstTensorView x, TensorView out) const;
   bool tied() const { return tied_; }
   double flops_per_token() const { return 2.0 * static_cast<double>(width_ * vocab_); }

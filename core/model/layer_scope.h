@@ -24,4 +24,19 @@ class LayerScope {
   ArenaScope scratch_;
 };
 
+/// Noise of this micro-batch's rows while this lives.
+class RowScope {
+ public:
+  RowScope(const Exec& exec, const RowMap* rows) : impl_(exec.impl()), before_(impl_.rows) {
+    if (rows != nullptr) impl_.rows = rows;
+  }
+  ~RowScope() { impl_.rows = before_; }
+  RowScope(const RowScope&) = delete;
+  RowScope& operator=(const RowScope&) = delete;
+
+ private:
+  Exec::Impl& impl_;
+  const RowMap* before_;
+};
+
 }  // namespace moiety

@@ -13,14 +13,25 @@
 
 namespace moiety {
 
-/// One micro-batch on the device. B sequences of S tokens, T = B * S rows in memory order.
+/// Another model's logits for the rows of a micro-batch, a block at a time.
+class MOIETY_API TeacherLogits {
+ public:
+  virtual ~TeacherLogits();
+  /// Writes those of rows [begin, begin + out.dim(0)); out [R, V] in the compute dtype.
+  virtual void logits(int64_t begin, TensorView out) const = 0;
+};
+
+/// One micro-batch on the device. B sequences of S tokens, T = B * S rows in memory order. A model
+/// of images has one row a sample: S = 1, T = B.
 struct MicroBatch {
-  ConstTensorView tokens;        // i32 [B, S]
-  ConstTensorView targets;       // i32 [B, S]; below 0 = no loss
-  ConstTensorView loss_mask;     // f32 [B, S], or empty = 1
-  ConstTensorView token_mask;    // u8 [B, S], 0 = padding, or empty
-  ConstTensorView denominator;   // f32 [1]: sum of the mask over all rows with a target
-  const RowMap* rows = nullptr;  // device: where these rows lie in the train batch
+  ConstTensorView tokens;                  // i32 [B, S]; empty for a model of images
+  ConstTensorView image;                   // u8 [B, C, H, W], for a model of images
+  ConstTensorView targets;                 // i32 [B, S]; below 0 = no loss
+  ConstTensorView loss_mask;               // f32 [B, S], or empty = 1
+  ConstTensorView token_mask;              // u8 [B, S], 0 = padding, or empty
+  ConstTensorView denominator;             // f32 [1]: sum of the mask over all rows with a target
+  const RowMap* rows = nullptr;            // device: where these rows lie in the train batch
+  const TeacherLogits* teacher = nullptr;  // while the objective wants one
   /// Of the train batch, for a model that needs them. null = this micro-batch is all of it.
   BatchTotals* totals = nullptr;
 };
@@ -71,6 +82,12 @@ class MOIETY_API Model {
                                 const StepSums&) = 0;
   /// Forward and loss, with the evaluation's capacity and without dropout.
   virtual void evaluate(Exec&, const MicroBatch&, const Objective&, const StepSums&) = 0;
+  /// What the output layer reads, [T, D] in the compute dtype; it lies in the model's memory until
+  /// the next pass. With `training`, dropout and the training's capacity; nothing is kept for a
+  /// backward.
+  virtual TensorView features(Exec&, const MicroBatch&, bool training) = 0;
+  /// Logits [R, V], f32 or in the compute dtype, of rows of features().
+  virtual void feature_logits(Exec&, ConstTensorView features, TensorView logits) = 0;
   /// logits [B * S, V] in f32, evaluation mode.
   virtual void logits(Exec&, ConstTensorView tokens /*i32 [B, S]*/, TensorView logits) = 0;
   /// Gating policies' end_step with the load of the train batch (StepSums::chosen).
@@ -83,7 +100,7 @@ class MOIETY_API Model {
 
 class PluginRegistry;
 
-/// The decoder of `config.model` and `config.moe`. Components come from the registry. All
+/// The model of `config.model` and `config.moe`. Components come from the registry. All
 /// parameters are declared, frozen (model.freeze), allocated with gradients and initialised
 /// (run.seed); what is left are the optimizer's slices and, for a resumed run, the checkpoint. With
 /// ModelMemory::kNone they are declared alone: the table has names and shapes, and no memory.

@@ -1,6 +1,9 @@
 #include "core/testing/conformance.h"
 
+#include <algorithm>
+
 #include "core/plugin/loader.h"
+#include "core/plugin/option_check.h"
 #include "core/testing/parameters.h"
 #include "core/testing/variants.h"
 
@@ -18,10 +21,30 @@ void check_kind(const Subject& subject, Report& report) {
   }
 }
 
+/// The component with `examples` in place of those that it declares. Throws ConfigError for a name
+/// that is no required option.
+ComponentInfo with_examples(ComponentInfo component, const OptionMap& examples) {
+  for (const auto& [name, value] : examples) {
+    const auto spec =
+        std::find_if(component.schema.begin(), component.schema.end(),
+                     [&, &n = name](const OptionSpec& s) { return s.required && s.name == n; });
+    if (spec == component.schema.end()) {
+      throw ConfigError(std::string(kind_name(component.kind)) + " '" + component.name +
+                        "' has no required option '" + name + "'");
+    }
+    spec->fallback = coerce(*spec, value);
+    if (const std::string problem = option_problem(*spec, spec->fallback); !problem.empty()) {
+      throw ConfigError("example for '" + name + "': " + problem);
+    }
+  }
+  return component;
+}
+
 }  // namespace
 
-std::vector<Finding> check_component(PluginRegistry& plugins, const ComponentInfo& component,
+std::vector<Finding> check_component(PluginRegistry& plugins, const ComponentInfo& given,
                                      const CheckOptions& options) {
+  const ComponentInfo component = with_examples(given, options.examples);
   const Devices devices(options.device);
   Report report(std::string(kind_name(component.kind)) + " " + component.name);
   const std::vector<Variant> variants = check_options(plugins, component, report);

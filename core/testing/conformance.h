@@ -25,6 +25,8 @@ struct CheckOptions {
   /// "auto": on the CPU, and against CUDA where there is a GPU; "cpu": no CUDA; "cuda": every check
   /// on the GPU. Throws Error for another name and for "cuda" without a GPU.
   std::string device = "auto";
+  /// Values for required options, in place of the plugin's examples: a file that is there, say.
+  OptionMap examples = {};
 };
 
 /// Runs every check of its kind on every component of the library `file`: with its defaults and

@@ -27,6 +27,8 @@ struct Parity {
 void compare_gating(Parity& parity);
 void compare_expert_choice(Parity& parity);
 void compare_router_z(Parity& parity);
+/// One case of losses.h5, mos_kl.
+void compare_distillation(Parity& parity, const h5::File& file, const std::string& path);
 void compare_moe_layers(Parity& parity);
 void compare_residual(Parity& parity);
 void compare_optimizers(Parity& parity);

@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include <moiety/teacher.h>
+
 namespace moiety {
 
 namespace {
@@ -15,58 +19,99 @@ namespace {
 
 }  // namespace
 
-BatchLayout::BatchLayout(const BatchShape& shape, const DataSource& source, int64_t vocab)
-    : shape_(shape) {
-  struct Known {
-    const char* name;
-    DType dtype;
-    int64_t* offset;
-  };
-  const Known known[] = {{"tokens", DType::kI32, &tokens_},
-                         {"targets", DType::kI32, &targets_},
-                         {"loss_mask", DType::kF32, &loss_mask_},
-                         {"token_mask", DType::kU8, &token_mask_}};
+int64_t end_of_document_token(const Objective& objective) {
+  const auto* token = static_cast<const int64_t*>(objective.facet(kEndOfDocumentFacet));
+  return token == nullptr ? -1 : *token;
+}
+
+int64_t BatchLayout::Piece::elements() const {
+  int64_t n = 1;
+  for (const int64_t size : shape) n *= size;
+  return n;
+}
+
+BatchLayout::Member BatchLayout::piece_named(const std::string& name) {
+  if (name == "tokens") return &BatchLayout::tokens_;
+  if (name == "targets" || name == "label") return &BatchLayout::targets_;
+  if (name == "loss_mask") return &BatchLayout::loss_mask_;
+  if (name == "token_mask") return &BatchLayout::token_mask_;
+  return name == "image" ? &BatchLayout::image_ : nullptr;
+}
+
+void BatchLayout::place(Piece& piece, int64_t& end) {
+  piece.offset = end;
+  const int64_t bytes = shape_.samples() * piece.elements() * size_of(piece.dtype);
+  end += (bytes + 255) / 256 * 256;
+}
+
+BatchLayout::BatchLayout(const BatchShape& shape, const DataSource& source, int64_t vocab,
+                         int64_t end_of_document)
+    : shape_(shape), end_of_document_(end_of_document) {
+  const std::vector<int64_t> row{shape.length};
+  for (Piece* piece : {&tokens_, &targets_, &loss_mask_, &token_mask_}) piece->shape = row;
+  loss_mask_.dtype = DType::kF32;
+  token_mask_.dtype = image_.dtype = DType::kU8;
   int64_t end = 0;
   for (const Field& field : source.fields()) {
-    const Known* match = nullptr;
-    for (const Known& k : known) {
-      if (field.name == k.name) match = &k;
+    const Member member = piece_named(field.name);
+    if (member == nullptr || (this->*member).offset >= 0) {
+      refuse(field, "one of tokens, targets, loss_mask, token_mask, image, label, each once");
     }
-    if (match == nullptr) refuse(field, "one of tokens, targets, loss_mask, token_mask");
-    if (field.dtype != match->dtype || field.shape != std::vector<int64_t>{shape.length}) {
-      refuse(field,
-             fmt::format("{} [{}] (model.sequence_length)", name_of(match->dtype), shape.length));
+    Piece& piece = this->*member;
+    const bool is_image = member == &BatchLayout::image_;
+    if (is_image && field.shape.size() == 3) piece.shape = field.shape;
+    if (field.dtype != piece.dtype || field.shape != piece.shape) {
+      refuse(field, is_image ? "u8 [C, H, W]"
+                             : fmt::format("{} [{}] (model.sequence_length)", name_of(piece.dtype),
+                                           shape.length));
     }
-    if (match->dtype == DType::kI32 && field.bound > vocab) {
+    if (piece.dtype == DType::kI32 && field.bound > vocab) {
       refuse(field, fmt::format("ids below model.vocab_size = {}; set model.vocab_size={}", vocab,
                                 field.bound));
     }
-    *match->offset = end;
-    pieces_.push_back({match->dtype, end});
-    end += (shape.tokens() * size_of(match->dtype) + 255) / 256 * 256;
+    place(piece, end);
+    fields_.push_back(member);
   }
-  if (tokens_ < 0 || targets_ < 0) {
+  if (targets_.offset < 0 || (tokens_.offset < 0) == (image_.offset < 0)) {
     throw ConfigError(
-        "data source: fields tokens and targets are missing; a language model "
-        "needs both");
+        "data source: a language model needs the fields tokens and targets, a model of images "
+        "image and label; one of them is missing");
   }
+  source_has_mask_ = loss_mask_.offset >= 0;
+  if (end_of_document >= 0 && tokens_.offset >= 0 && !source_has_mask_) place(loss_mask_, end);
   denominators_ = end;
   bytes_ = static_cast<size_t>(end + shape.micro_batches * 4);
 }
 
-TensorView BatchLayout::sequences(void* base, int64_t offset, DType dtype, int64_t first,
-                                  int64_t count, Device device) const {
-  char* at = static_cast<char*>(base) + offset + first * shape_.length * size_of(dtype);
-  return view_of(at, dtype, {count, shape_.length}, device);
+TensorView BatchLayout::samples(const Piece& piece, void* base, int64_t first, int64_t count,
+                                Device device) const {
+  char* at =
+      static_cast<char*>(base) + piece.offset + first * piece.elements() * size_of(piece.dtype);
+  const std::vector<int64_t>& s = piece.shape;
+  if (s.size() == 3) return view_of(at, piece.dtype, {count, s[0], s[1], s[2]}, device);
+  return view_of(at, piece.dtype, {count, s[0]}, device);
 }
 
 std::vector<TensorView> BatchLayout::rows_of(void* base, int64_t slot) const {
   std::vector<TensorView> rows;
-  for (const Piece& piece : pieces_) {
-    rows.push_back(
-        sequences(base, piece.offset, piece.dtype, slot, 1, {}).reshape({shape_.length}));
+  for (const Member member : fields_) {
+    const TensorView one = samples(this->*member, base, slot, 1, {});
+    rows.push_back(one.rank == 4 ? one.reshape({one.dim(1), one.dim(2), one.dim(3)})
+                                 : one.reshape({one.dim(1)}));
   }
   return rows;
+}
+
+void BatchLayout::finish(void* base, int64_t micro_batch) const {
+  if (end_of_document_ < 0 || tokens_.offset < 0) return;
+  const MicroBatch batch = view(base, micro_batch, {});
+  const auto* tokens = batch.tokens.data<int32_t>();
+  auto* mask =
+      samples(loss_mask_, base, micro_batch * shape_.sequences, shape_.sequences, {}).data<float>();
+  for (int64_t i = 0; i < batch.tokens.numel(); ++i) {
+    if (!source_has_mask_) mask[i] = 1;
+    if (tokens[i] == end_of_document_) mask[i] = 0;
+  }
 }
 
 float* BatchLayout::denominators(void* base) const {
@@ -86,15 +131,15 @@ double BatchLayout::weight(void* base, int64_t micro_batch) const {
 
 MicroBatch BatchLayout::view(void* base, int64_t micro_batch, Device device) const {
   const int64_t first = micro_batch * shape_.sequences, count = shape_.sequences;
+  const auto of = [&](const Piece& piece) -> TensorView {
+    return piece.offset < 0 ? TensorView{} : samples(piece, base, first, count, device);
+  };
   MicroBatch batch;
-  batch.tokens = sequences(base, tokens_, DType::kI32, first, count, device);
-  batch.targets = sequences(base, targets_, DType::kI32, first, count, device);
-  if (loss_mask_ >= 0) {
-    batch.loss_mask = sequences(base, loss_mask_, DType::kF32, first, count, device);
-  }
-  if (token_mask_ >= 0) {
-    batch.token_mask = sequences(base, token_mask_, DType::kU8, first, count, device);
-  }
+  batch.tokens = of(tokens_);
+  batch.targets = of(targets_);
+  batch.loss_mask = of(loss_mask_);
+  batch.token_mask = of(token_mask_);
+  batch.image = of(image_);
   batch.denominator = view_of(denominators(base) + micro_batch, DType::kF32, {1}, device);
   return batch;
 }

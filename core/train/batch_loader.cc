@@ -20,6 +20,7 @@ void write_denominators(const BatchLayout& layout, LossReduction reduction, void
   const int64_t count = layout.shape().micro_batches;
   std::vector<double> weights;
   double total = 0;
+  for (int64_t m = 0; m < count; ++m) layout.finish(base, m);
   for (int64_t m = 0; m < count; ++m) total += weights.emplace_back(layout.weight(base, m));
   for (int64_t m = 0; m < count; ++m) {
     const double own = weights[static_cast<size_t>(m)] * static_cast<double>(count);

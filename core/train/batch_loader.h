@@ -21,6 +21,7 @@ enum class LossReduction : uint8_t {
   kTrainBatch,  // every micro-batch: the weight of the whole train batch
   kMicroBatch,  // its own weight times their number (DeepSpeed's mean of means)
 };
+/// Completes a filled batch: masks, and what the losses are divided by.
 MOIETY_API void write_denominators(const BatchLayout& layout, LossReduction reduction, void* base);
 
 class MOIETY_API BatchLoader {

@@ -18,7 +18,8 @@ BatchShape micro_batch_shape(const RunConfig& config) {
 
 Evaluator::Evaluator(const Session& session, const RunConfig& config)
     : session_(session),
-      layout_(micro_batch_shape(config), *session.data, config.model.vocab_size),
+      layout_(micro_batch_shape(config), *session.data, config.model.vocab_size,
+              end_of_document_token(*session.objective)),
       shape_(sums_shape(*session.model, *session.objective)),
       sums_(*session.context, shape_),
       host_(Buffer::pinned(layout_.bytes())),
@@ -53,6 +54,7 @@ std::optional<Evaluation> Evaluator::run(Exec& exec) const {
                             layout_.rows_of(host_.data(), i));
       });
     }
+    layout_.finish(host_.data(), 0);
     weight += layout_.weight(host_.data(), 0);
     layout_.denominators(host_.data())[0] = static_cast<float>(divisor);
     context.copy(device_.data(), host_.data(), layout_.bytes());
@@ -69,7 +71,11 @@ std::optional<Evaluation> Evaluator::run(Exec& exec) const {
   Evaluation result;
   result.numbers = read_sums(numbers.data(), shape_, batches_, dead_share_);
   result.rows = static_cast<int64_t>(weight);
-  result.loss = result.numbers.lm_loss * static_cast<float>(divisor) / std::max(weight, 1.0);
+  const double scale = static_cast<double>(static_cast<float>(divisor)) / std::max(weight, 1.0);
+  result.loss = result.numbers.lm_loss * scale;
+  result.images = layout_.view(host_.data(), 0, {}).image.raw() != nullptr;
+  result.metrics = session_.objective->metrics();
+  for (double& metric : result.numbers.metrics) metric *= scale;
   return result;
 }
 

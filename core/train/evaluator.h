@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "core/train/session.h"
 #include "core/train/step_sums.h"
@@ -12,6 +14,8 @@ namespace moiety {
 struct Evaluation {
   double loss = 0;  // mean over the rows with a target
   int64_t rows = 0;
+  bool images = false;               // a row is an image, not a token
+  std::vector<std::string> metrics;  // names of numbers.metrics, which are means too
   StepNumbers numbers;
 };
 

@@ -74,8 +74,12 @@ std::string phase_table(std::vector<PhaseTime> phases, int64_t steps, int64_t to
 }
 
 std::string evaluation_report(const Evaluation& e) {
-  std::string text = fmt::format("validation loss {:.4f} nats a token (perplexity {:.2f}, {} rows)",
-                                 e.loss, std::exp(e.loss), e.rows);
+  std::string text = fmt::format("validation loss {:.4f} nats", e.loss);
+  text += e.images ? fmt::format(" an image ({} images)", e.rows)
+                   : fmt::format(" a token (perplexity {:.2f}, {} rows)", std::exp(e.loss), e.rows);
+  for (size_t i = 0; i < e.metrics.size() && i < e.numbers.metrics.size(); ++i) {
+    text += fmt::format("; {} {:.4f}", e.metrics[i], e.numbers.metrics[i]);
+  }
   if (e.numbers.layers.empty()) return text;
   double least = 1;
   for (const LayerLoad& layer : e.numbers.layers) {

@@ -22,7 +22,8 @@ Device choose_device(const std::string& wanted) {
   return {};
 }
 
-/// Every component that runs on the device must have been built for it.
+}  // namespace
+
 void require_device_code(const DeviceContext& context, const PluginRegistry& plugins) {
   if (context.device().type != DeviceType::kCuda) return;
   for (const ComponentInfo& info : plugins.loaded()) {
@@ -30,7 +31,7 @@ void require_device_code(const DeviceContext& context, const PluginRegistry& plu
   }
 }
 
-ModelDims dims_of(const RunConfig& config) {
+ModelDims model_dims(const RunConfig& config) {
   ModelDims dims;
   dims.model = config.model.hidden;
   dims.hidden = config.model.ffn_hidden;
@@ -39,6 +40,8 @@ ModelDims dims_of(const RunConfig& config) {
   dims.sequence = config.model.sequence_length;
   return dims;
 }
+
+namespace {
 
 /// A data source opens files, so `config check` does not make one and its complaints come here.
 std::shared_ptr<DataSource> open_data(const RunConfig& config, PluginRegistry& plugins,
@@ -72,7 +75,7 @@ Session make_model_session(const RunConfig& config, PluginRegistry& plugins) {
 }
 
 Session make_session(const RunConfig& config, PluginRegistry& plugins) {
-  const ModelDims dims = dims_of(config);
+  const ModelDims dims = model_dims(config);
   // The data first: a missing file is found before memory is taken.
   auto data = open_data(config, plugins, dims);
   Session session = make_model_session(config, plugins);

@@ -21,6 +21,10 @@ struct Session {
 MOIETY_API Session make_session(const RunConfig& config, PluginRegistry& plugins);
 /// Device and model alone, for generation.
 MOIETY_API Session make_model_session(const RunConfig& config, PluginRegistry& plugins);
+/// The sizes that components which belong to no layer are made with.
+MOIETY_API ModelDims model_dims(const RunConfig& config);
+/// Throws PluginError when a component that runs on the device was not built for it.
+MOIETY_API void require_device_code(const DeviceContext& context, const PluginRegistry& plugins);
 /// M, B, S of the configuration's train batch.
 MOIETY_API BatchShape train_shape(const RunConfig& config);
 

@@ -100,6 +100,13 @@ void StepRunner::run(bool graph, PhaseTimer* timer) {
   graph_->launch();
 }
 
+void StepRunner::set_teacher(Teacher* teacher) {
+  parts_.context->synchronize();  // steps in flight read the old one's memory
+  teacher_ = teacher;
+  graph_.reset();
+  warm_ = false;
+}
+
 void StepRunner::body() {
   const ArenaScope scope(scratch_);
   auto* control = static_cast<StepControl*>(control_.data());
@@ -156,7 +163,12 @@ void StepRunner::phase_forward_backward() {
   for (int64_t m = 0; m < count; ++m) {
     const ArenaScope scope(scratch_);
     parts_.model->parameters().set_grad_mode(m == 0 ? GradMode::kOverwrite : GradMode::kAccumulate);
-    parts_.model->forward_backward(exec_, micro_batch(m), *parts_.objective, count, sums_.sums());
+    MicroBatch batch = micro_batch(m);
+    if (teacher_ != nullptr) {
+      teacher_->forward(exec_, batch);
+      batch.teacher = teacher_;
+    }
+    parts_.model->forward_backward(exec_, batch, *parts_.objective, count, sums_.sums());
   }
 }
 

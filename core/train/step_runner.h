@@ -8,6 +8,7 @@
 #include "core/device/phase_timer.h"
 #include "core/train/batch_layout.h"
 #include "core/train/step_sums.h"
+#include "core/train/teacher.h"
 
 namespace moiety {
 
@@ -33,6 +34,8 @@ class MOIETY_API StepRunner {
 
   /// Every later step shows its routing to `tap` and runs as a stream. The tap outlives the runner.
   void set_routing(RoutingTap* tap) { exec_impl_.routing = tap; }
+  /// From the next step on; null = none. Another answer means another graph. Waits for the device.
+  void set_teacher(Teacher* teacher);
 
   Exec& exec() { return exec_; }
   const StepSumsBuffer& sums() const { return sums_; }
@@ -58,6 +61,7 @@ class MOIETY_API StepRunner {
   Exec::Impl exec_impl_;
   Exec exec_{&exec_impl_};
   std::optional<ops::TensorList> gradients_;
+  Teacher* teacher_ = nullptr;
   std::optional<Graph> graph_;
   bool warm_ = false;
 };

@@ -16,34 +16,35 @@ bool logs_routing(const RunConfig& config) {
   return config.moe.enabled && (!router.record.empty() || !router.replay.empty());
 }
 
-/// Whether the step is captured in a graph: everything in it must allow that.
-bool use_graph(const RunConfig& config, const Session& session, const PluginRegistry& plugins) {
-  if (config.run.graph == "off" || logs_routing(config)) return false;
-  for (const ComponentInfo& info : plugins.loaded()) {
+}  // namespace
+
+bool Trainer::use_graph() const {
+  const std::string& wish = config_.run.graph;
+  if (wish == "off" || logs_routing(config_)) return false;
+  for (const ComponentInfo& info : registry_.loaded()) {
     if (info.traits.capturable) continue;
-    if (config.run.graph == "auto") return false;
+    if (wish == "auto") return false;
     throw ConfigError(
         fmt::format("run.graph is on, but {} {} cannot be captured in a graph; set run.graph=auto",
                     kind_name(info.kind), info.name));
   }
-  return config.run.graph == "on" || session.context->device().type == DeviceType::kCuda;
+  return wish == "on" || session_.context->device().type == DeviceType::kCuda;
 }
-
-}  // namespace
 
 Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory directory,
                  const TrainOptions& options)
     : config_(config),
+      registry_(plugins),
       directory_(std::move(directory)),
       session_(make_session(config, plugins)),
       plugins_(plugin_identities(plugins)),
-      layout_(train_shape(config), *session_.data, config.model.vocab_size),
+      layout_(train_shape(config), *session_.data, config.model.vocab_size,
+              end_of_document_token(*session_.objective)),
       runner_({session_.context.get(), session_.model.get(), session_.objective.get(),
                session_.optimizer.get(), &layout_},
               config),
       checkpoints_(directory_.checkpoints(), config.checkpoint.keep_last),
-      evaluator_(session_, config),
-      graph_(use_graph(config, session_, plugins)) {
+      evaluator_(session_, config) {
   if (logs_routing(config)) {
     routing_.emplace(config.moe.router, *session_.context);
     runner_.set_routing(&*routing_);
@@ -58,6 +59,8 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
   if (!off.empty()) log::warning(off);
   if (options.resume) resume_from_checkpoint();
   directory_.truncate_metrics(step_);
+  update_teacher();
+  graph_ = use_graph();
 
   BatchLoader::Options order;
   order.seed = config.run.seed;
@@ -171,6 +174,7 @@ Outcome Trainer::loop() {
 }
 
 void Trainer::one_step() {
+  if (update_teacher()) graph_ = use_graph();
   loader_->next(*session_.context, runner_.batch());
   if (routing_) routing_->begin_step(step_ + 1);
   // The first step sizes the arenas; the ones after it are typical.

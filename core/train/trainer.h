@@ -14,6 +14,7 @@
 #include "core/train/run_directory.h"
 #include "core/train/step_reader.h"
 #include "core/train/stop_signal.h"
+#include "core/train/teacher.h"
 
 namespace moiety {
 
@@ -38,6 +39,10 @@ class MOIETY_API Trainer {
   Outcome loop();
   bool limit_reached() const;
   void one_step();
+  /// Loads or drops the teacher when the objective's wish changes. Says whether it did.
+  bool update_teacher();
+  /// Whether steps are captured in a graph: everything in them must allow that.
+  bool use_graph() const;
   void profile(PhaseTimer& timer);
   void report_profile();
   void on_record(StepRecord record);
@@ -54,12 +59,14 @@ class MOIETY_API Trainer {
   void say(const std::string& text);
 
   const RunConfig& config_;
+  PluginRegistry& registry_;
   RunDirectory directory_;
   Session session_;
   std::vector<PluginIdentity> plugins_;
   BatchLayout layout_;
   std::optional<RoutingLog> routing_;
   StepRunner runner_;
+  std::unique_ptr<Teacher> teacher_;  // while the objective wants one
   CheckpointFolder checkpoints_;
   Evaluator evaluator_;
   std::optional<BatchLoader> loader_;

@@ -48,10 +48,14 @@ void Trainer::evaluate() {
   for (const LayerLoad& layer : evaluation->numbers.layers) {
     load.push_back(Json::Array(layer.chosen.begin(), layer.chosen.end()));
   }
-  directory_.append_metrics(Json::Object{{"step", step_},
-                                         {"validation_loss", evaluation->loss},
-                                         {"validation_rows", evaluation->rows},
-                                         {"validation_load", std::move(load)}});
+  Json row = Json::Object{{"step", step_},
+                          {"validation_loss", evaluation->loss},
+                          {"validation_rows", evaluation->rows},
+                          {"validation_load", std::move(load)}};
+  for (size_t i = 0; i < evaluation->metrics.size(); ++i) {
+    row.set("validation_" + evaluation->metrics[i], evaluation->numbers.metrics.at(i));
+  }
+  directory_.append_metrics(row);
 }
 
 void Trainer::finish() {
@@ -72,7 +76,9 @@ void Trainer::finish() {
                   clock_text(spent), short_count(pace),
                   short_bytes(static_cast<double>(session_.context->peak_bytes())));
   if (saved_step_ >= 0) {
-    next += fmt::format("  moiety generate {} --prompt '#include <'\n", folder);
+    if (config_.model.type == "gpt") {
+      next += fmt::format("  moiety generate {} --prompt '#include <'\n", folder);
+    }
     next += fmt::format("  moiety train {} --run-dir {} --resume run.steps={}\n", file, folder,
                         2 * step_);
     next += fmt::format("  moiety ckpt inspect {}\n", checkpoints_.file_of(saved_step_).string());

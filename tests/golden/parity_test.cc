@@ -131,6 +131,20 @@ TEST_F(ParityTest, SeesTheZLoss) {
   change("losses.h5", values, 1e-5f);
   expect_failure("router_z/case_001", "dlogits");
 }
+TEST_F(ParityTest, SeesTheStudentsGradient) {
+  const auto values = open("losses.h5").floats("mos_kl/case_001/dstudent");
+  change("losses.h5", values, 1e-4f);
+  expect_failure("mos_kl/case_001", "dstudent");
+}
+TEST_F(ParityTest, SeesTheTeachersLogits) {
+  const auto values = open("losses.h5").floats("mos_kl/case_000/teacher_logits");
+  change("losses.h5", values, 1.f);
+  const ParityReport report = run();
+  EXPECT_FALSE(report.passed());
+  for (const ParityRow& row : report.rows()) {
+    EXPECT_TRUE(row.status != ParityRow::Status::kFail || row.item == "mos_kl/case_000");
+  }
+}
 TEST_F(ParityTest, SeesExpertGradients) {
   const auto values = open("moe_layers.h5").floats("olmoe/grads/experts.gate_up_proj");
   change("moe_layers.h5", values, 0.1f);

@@ -107,6 +107,26 @@ TEST(BatchLoader, WhatTheSourceThrowsArrivesAtNext) {
   EXPECT_THROW(reader.batch(), Error);
 }
 
+TEST(BatchLayout, RowsWhoseInputEndsADocumentHaveNoLoss) {
+  const Counting source(6, 4);  // sample i: tokens i, i + 1, i + 2, i + 3
+  const DeviceContext context(Device{}, 1);
+  const BatchLayout layout({2, 3, 4}, source, 256, /*end_of_document=*/5);
+  const Buffer memory(Device{}, layout.bytes());
+  BatchLoader loader(source, layout, options(0, false));
+  loader.next(context, memory.data());
+  int ends = 0;
+  for (int64_t m = 0; m < 2; ++m) {
+    const MicroBatch batch = layout.view(memory.data(), m, {});
+    for (int64_t i = 0; i < 12; ++i) {
+      const bool end = batch.tokens.data<int32_t>()[i] == 5;
+      EXPECT_EQ(batch.loss_mask.data<float>()[i], end ? 0.0f : 1.0f);
+      ends += end ? 1 : 0;
+    }
+    EXPECT_EQ(layout.denominators(memory.data())[m], 24.0f - 4);
+  }
+  EXPECT_EQ(ends, 4);  // in samples 2 to 5
+}
+
 TEST(BatchLayout, RefusesWhatAModelCannotRead) {
   const Counting source(4, 4);
   EXPECT_THROW(BatchLayout({1, 1, 8}, source, 256), ConfigError);  // another length

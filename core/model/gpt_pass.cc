@@ -128,9 +128,8 @@ TensorView Gpt::embed(Exec& exec, const Pass& pass) {
 TensorView Gpt::decode(Exec& exec, Pass& pass, const StepSums& sums) {
   if (losses_.model > 0 && !moe_.empty()) pass.pool = make_pool(exec, memory_, most_experts());
   const TensorView x = embed(exec, pass);
-  const TensorView last = pass.keep
-                              ? decode_to_keep(exec, pass, sums, x)
-                              : decode_to_forget(exec, pass, sums, x, config_.layers);
+  const TensorView last = pass.keep ? decode_to_keep(exec, pass, sums, x)
+                                    : decode_to_forget(exec, pass, sums, x, config_.layers);
   if (pass.pool && sums.balance_model) {
     ops::pooled_balance_loss(exec, *pass.pool, sums.balance_model);
   }

@@ -1,5 +1,5 @@
-// A wrong plugin fails the check of its name and no other; every plugin of the tree passes; every
-// check of the kit has a plugin that it catches.
+// A wrong plugin fails the check of its name and no other; every check of the kit has a plugin that
+// it catches. The plugins of the tree go through the kit in the tests conformance.<kind>.<name>.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -91,6 +91,8 @@ TEST(Kit, NoiseGoesWithTheTokenNotWithTheRowThatHoldsIt) {
   }
   EXPECT_EQ(failed, (std::map<std::string, std::set<std::string>>{
                         {"expert noisy", {}}, {"expert noisy_by_local_row", {"received"}}}));
+}
+
 TEST(Kit, FailsAGateThatLeaksAndDoesNotSaySo) {
   PluginRegistry plugins({kPlugins});
   ComponentInfo gate = plugins.find(ComponentKind::kGating, "expert_choice");

@@ -18,8 +18,8 @@ namespace {
 
 const std::filesystem::path kGolden = std::filesystem::path(MOIETY_SOURCE_DIR) / "tests/golden";
 constexpr const char* kReferences[] = {
-    "gating.h5",  "optimizers.h5",    "lr_schedules.h5", "losses.h5",      "moe_layers.h5",
-    "deepspeed",  "expert_choice.h5", "residual_moe.h5", "tiny_gpt2",      "tiny_llama",
+    "gating.h5",  "optimizers.h5",    "lr_schedules.h5", "losses.h5",       "moe_layers.h5",
+    "deepspeed",  "expert_choice.h5", "residual_moe.h5", "tiny_gpt2",       "tiny_llama",
     "tiny_olmoe", "tiny_mixtral",     "tiny_qwen3_moe",  "tiny_deepseek_v3"};
 
 class ParityTest : public ::testing::Test {

@@ -2,7 +2,7 @@
 # Mixture-of-Students end to end on the quickstart's corpus: a student with half the layers alone,
 # taught to the end, and taught for 60 % of the steps; three seeds each. Prints the table of
 # docs/mos.md. About forty minutes on two cores with the default of 1100 steps.
-#   scripts/mos_table.sh [STEPS [TEACHER_STEPS]]      SEEDS="1 2 3" OUT=runs/mos
+#   scripts/mos_table.sh [STEPS [TEACHER_STEPS]]      SEEDS="1 2 3" OUT=runs/mos EVAL_BATCHES=128
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 steps=${1:-1100} teacher_steps=${2:-${1:-1100}}
@@ -19,7 +19,7 @@ train() {  # train NAME STEPS OVERRIDE...: a run of that many steps, silent unle
   shift 2
   "$moiety" train configs/quickstart.yaml --run-dir "$run" "run.time=0" "run.steps=$count" \
     "scheduler.params.total_num_steps=$((count > 41 ? count : 41))" eval.sample_bytes=0 \
-    "eval.interval=0" "eval.batches=256" "checkpoint.interval=0" "$@" >"$run.log" 2>&1 ||
+    "eval.interval=0" "eval.batches=${EVAL_BATCHES:-128}" "checkpoint.interval=0" "$@" >"$run.log" 2>&1 ||
     { cat "$run.log" >&2; return 1; }
 }
 loss() {  # loss NAME: of the last evaluation, nats a byte
@@ -40,7 +40,7 @@ printf 'Validation loss, nats a byte, after %d steps; teacher %d steps, stop at 
 printf '| model | layers |'; printf ' seed %s |' "${seeds[@]}"; printf ' mean |\n'
 printf '| --- | --- |'; printf ' --- |%.0s' "${seeds[@]}"; printf ' --- |\n'
 train teacher "$teacher_steps" run.seed=1
-row "teacher (one run)" 4 "$(loss teacher)"
+printf '| teacher, one run | 4 |'; printf ' |%.0s' "${seeds[@]}"; printf ' %.3f |\n' "$(loss teacher)"
 student() {  # student NAME TEXT OVERRIDE...
   local name=$1 text=$2 losses=()
   shift 2

@@ -23,7 +23,12 @@ class CausalLm final : public Objective {
           .range(-1, (int64_t{1} << 31) - 2);
     }
   };
-  CausalLm(const Options& options, const ModelDims&) : options_(options) {}
+  CausalLm(const Options& options, const ModelDims& dims) : options_(options) {
+    if (dims.vocab > 0 && options.end_of_document_token >= dims.vocab) {
+      throw ConfigError("end_of_document_token " + std::to_string(options.end_of_document_token) +
+                        " is not below the vocabulary " + std::to_string(dims.vocab));
+    }
+  }
 
   const void* facet(std::string_view name) const override {
     return name == kEndOfDocumentFacet ? &options_.end_of_document_token : nullptr;

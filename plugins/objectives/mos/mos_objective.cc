@@ -52,10 +52,15 @@ class Mos final : public Objective {
           .range(-1, (int64_t{1} << 31) - 2);
     }
   };
-  Mos(const Options& o, const ModelDims&)
+  Mos(const Options& o, const ModelDims& dims)
       : options_(o),
         form_{o.alpha, o.beta, o.temperature, o.label_smoothing},
-        request_{o.teacher, o.teacher_config, o.teacher_mode == "train"} {}
+        request_{o.teacher, o.teacher_config, o.teacher_mode == "train"} {
+    if (dims.vocab > 0 && o.end_of_document_token >= dims.vocab) {
+      throw ConfigError("end_of_document_token " + std::to_string(o.end_of_document_token) +
+                        " is not below the vocabulary " + std::to_string(dims.vocab));
+    }
+  }
 
   bool wants_teacher(int64_t batch) const override {
     return options_.beta > 0 && (options_.stop_step == 0 || batch < options_.stop_step);

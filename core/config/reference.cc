@@ -112,12 +112,13 @@ std::string key_row(const Key& key) {
   return row({name, expected(key.option, key.rules), default_of(key), doc});
 }
 
-/// Keys of one section, or the plain keys of the top.
+/// Keys of one section and of those inside it, or the plain keys of the top.
 std::string section_text(const std::string& section) {
   std::string rows;
   for (const Key& key : Keys::all().list()) {
     if (key.role == KeyRole::kAccepted || key.role == KeyRole::kLater) continue;
-    if (key.section() == section) rows += key_row(key);
+    const bool inside = !section.empty() && key.section().starts_with(section + ".");
+    if (key.section() == section || inside) rows += key_row(key);
   }
   if (rows.empty()) return "";
   return "## " + (section.empty() ? "Top level" : section) + "\n\n" + table_head() + rows + "\n";

@@ -21,7 +21,7 @@ constexpr Reference kReferences[] = {
     {"lr_schedules.h5", compare_schedules}, {"losses.h5", compare_router_z},
     {"moe_layers.h5", compare_moe_layers},  {"deepspeed", compare_loss_scaler},
 };
-constexpr const char* kModels[] = {"tiny_gpt2", "tiny_mixtral"};
+constexpr const char* kModels[] = {"tiny_gpt2", "tiny_llama", "tiny_mixtral"};
 
 /// A file that nothing here can be compared with: one row for each of its groups.
 void mark_later(Parity& parity, const std::filesystem::path& entry) {

@@ -66,8 +66,9 @@ Session make_session(const RunConfig& config, PluginRegistry& plugins) {
   session.optimizer =
       plugins.create<Optimizer>(config.optimizer.type, config.optimizer.options, dims);
   require_device_code(*session.context, plugins);
-  if (!config.model.init_from.empty()) {
-    load_weights(config.model.init_from, session.model->parameters());
+  const InitFrom& from = config.model.init_from;
+  if (!from.checkpoint.empty()) {
+    initialize_from(from, config.run.seed, session.model->parameters());
   }
   return session;
 }

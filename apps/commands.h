@@ -10,7 +10,7 @@ namespace moiety::apps {
 /// What the process exits with; launchers rely on them (docs/exit_codes.md).
 enum ExitCode : int {
   kOk = 0,
-  kFailedCheck = 1,  // selftest, plugins check, ckpt verify
+  kFailedCheck = 1,  // selftest, plugins check, ckpt verify, routing diff
   kConfigError = 2,
   kPluginError = 3,
   kRuntimeError = 4,
@@ -26,5 +26,6 @@ void add_ckpt(CLI::App& app, int& code);
 void add_selftest(CLI::App& app, int& code);
 void add_generate(CLI::App& app, int& code);
 void add_data(CLI::App& app, int& code);
+void add_routing(CLI::App& app, int& code);
 
 }  // namespace moiety::apps

@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   apps::add_train(app, code);
   apps::add_generate(app, code);
   apps::add_data(app, code);
+  apps::add_routing(app, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

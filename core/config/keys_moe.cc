@@ -60,6 +60,37 @@ void declare_losses(Keys& keys) {
       .range(0, 1e6);
 }
 
+void declare_router(Keys& keys) {
+  auto router = keys.section<RouterConfig>(
+      "moe.router", [](RunConfig& c) -> RouterConfig& { return c.moe.router; });
+  router.choice("dtype", &RouterConfig::f64, {{"fp32", false}, {"fp64", true}},
+                "how the products of the router and of its gradients are summed; the logits are "
+                "stored in fp32");
+  router
+      .field("input_jitter", &RouterConfig::input_jitter,
+             "while training the router's input is multiplied by numbers within this much of 1; "
+             "0 = the gate's own noise, if its definition has one")
+      .range(0, 0.99);
+  router.choice("force_routing", &RouterConfig::forced,
+                {{"none", ForcedRouting::kNone},
+                 {"balanced", ForcedRouting::kBalanced},
+                 {"zipf", ForcedRouting::kZipf}},
+                "for benchmarks: replaces the logits, so that all experts have the same load, or "
+                "loads that follow Zipf's law; the router learns nothing");
+  router
+      .field("zipf_exponent", &RouterConfig::zipf_exponent,
+             "how skewed zipf is: expert e, counted from 1, is the first choice in proportion to "
+             "e to the power of minus this")
+      .range(0, 16);
+  router.field("record", &RouterConfig::record,
+               "file to write the routing of every training step to, for replay and `moiety "
+               "routing diff`; the step is not captured as a graph then");
+  router.field("record_steps", &RouterConfig::record_steps, "steps that are recorded; 0 = all")
+      .range(0, 1e15);
+  router.field("replay", &RouterConfig::replay,
+               "recording whose choices and weights take the place of the gate's");
+}
+
 void declare_gate_options(Keys& keys) {
   keys.inputs("moe")
       .field("k", &Inputs::k,
@@ -87,6 +118,7 @@ void declare_gate_options(Keys& keys) {
 void declare_moe_keys(Keys& keys) {
   declare_layout(keys);
   declare_losses(keys);
+  declare_router(keys);
   declare_gate_options(keys);
   keys.component("moe.gate", ComponentKind::kGating, "", "the gating policy",
                  [](RunConfig& c) -> ComponentChoice& { return c.moe.gate; });

@@ -80,6 +80,7 @@ RunConfig finish(Node root, const fs::path& file, const LoadOptions& options,
   resolve_moe_layers(d);
   check_model(d);
   check_precision(d);
+  check_recordings(d);
   add_warnings(d);
   d.report.throw_if_any();
   d.config.accepted = std::move(d.notes);
@@ -95,6 +96,12 @@ const Value* find_option(const OptionMap& options, std::string_view name) {
     if (key == name) return &value;
   }
   return nullptr;
+}
+
+bool gate_steers(const ComponentChoice& gate) {
+  const Value* speed = find_option(gate.options, "bias_update_speed");
+  const double* value = speed == nullptr ? nullptr : std::get_if<double>(speed);
+  return value != nullptr && *value > 0;
 }
 
 RunConfig load_config(const std::filesystem::path& file, const LoadOptions& options,

@@ -38,6 +38,19 @@ std::vector<OptionSource> matching_keys(const ComponentInfo& info, const Node& k
   return out;
 }
 
+/// A gate that has the option allow_future_leak routes a token by the later ones too.
+void check_future_leak(const ComponentChoice& gate, const Mark& mark, Draft& d) {
+  const Value* allowed = find_option(gate.options, "allow_future_leak");
+  const bool causal = d.config.model.type == "gpt";
+  if (allowed == nullptr || std::get<bool>(*allowed) || !causal) return;
+  d.report.add(mark, "moe.gate.type",
+               "gating policy '" + gate.type +
+                   "' routes a token by the later tokens of its sequence too, which a causal model "
+                   "has in training and lacks when it generates: its losses would be too good to "
+                   "be true; expected a gate whose tokens choose for themselves, or "
+                   "moe.gate.params.allow_future_leak=true for an experiment");
+}
+
 void choose_gate(const Key& key, PluginRegistry& plugins, Draft& d) {
   const auto it = d.components.find("moe.gate");
   const Node* node = it == d.components.end() ? nullptr : it->second;
@@ -57,6 +70,7 @@ void choose_gate(const Key& key, PluginRegistry& plugins, Draft& d) {
   gate.type = info->name;
   gate.options = read_options(info->schema, given.params, "moe.gate.params",
                               "gating policy '" + info->name + "'", elsewhere, d);
+  if (d.config.moe.enabled) check_future_leak(gate, given.type_mark, d);
 }
 
 }  // namespace

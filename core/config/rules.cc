@@ -11,7 +11,7 @@ namespace {
 std::string text(int64_t n) { return std::to_string(n); }
 
 bool is_unbalanced(const RunConfig& c) {
-  return c.moe.loss_coeff == 0 && c.moe.balance_loss_coeff == 0;
+  return c.moe.loss_coeff == 0 && c.moe.balance_loss_coeff == 0 && !gate_steers(c.moe.gate);
 }
 
 }  // namespace
@@ -141,6 +141,19 @@ void check_precision(Draft& d) {
   }
 }
 
+void check_recordings(Draft& d) {
+  const RouterConfig& router = d.config.moe.router;
+  for (const char* path : {"moe.router.record", "moe.router.replay"}) {
+    if (!d.is_given(path) || d.config.run.graph != "on") continue;
+    d.report.add(d.where({path}), path,
+                 "a recording is read and written by the host, which a captured step does not "
+                 "wait for, and run.graph is on; set run.graph=auto");
+  }
+  if (router.record.empty() || router.record != router.replay) return;
+  d.report.add(d.where({"moe.router.record"}), "moe.router.record",
+               "the same file as moe.router.replay; expected another one");
+}
+
 void add_warnings(Draft& d) {
   RunConfig& c = d.config;
   if (c.run.steps == 0 && c.run.tokens == 0 && c.run.seconds == 0) {
@@ -150,6 +163,11 @@ void add_warnings(Draft& d) {
   if (c.moe.enabled && is_unbalanced(c)) {
     c.warnings.emplace_back(
         "no loss balances the experts: moe.moe_loss_coeff and moe.balance_loss_coeff are 0");
+  }
+  if (c.moe.enabled && c.moe.router.forced != ForcedRouting::kNone) {
+    c.warnings.emplace_back(
+        "moe.router.force_routing replaces the router's logits: for benchmarks, the router learns "
+        "nothing");
   }
   if (c.fp16.loss_scale != 0 && c.precision != Precision::kF16) {
     c.warnings.emplace_back("fp16.loss_scale is " + float_text(c.fp16.loss_scale) +

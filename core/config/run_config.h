@@ -20,6 +20,8 @@ struct ComponentChoice {
 };
 
 MOIETY_API const Value* find_option(const OptionMap& options, std::string_view name);
+/// Whether the gate balances by a bias on its choices: its option bias_update_speed is not 0.
+MOIETY_API bool gate_steers(const ComponentChoice& gate);
 
 enum class Precision : uint8_t { kF32, kBF16, kF16 };
 enum class BalanceScope : uint8_t { kMicroBatch, kModel };
@@ -68,6 +70,18 @@ struct ModelConfig {
   int64_t head_width() const { return head_dim > 0 ? head_dim : hidden / heads; }
 };
 
+enum class ForcedRouting : uint8_t { kNone, kBalanced, kZipf };
+
+/// What every router has, whatever the gate.
+struct RouterConfig {
+  bool f64 = false;         // router.dtype: its products are summed in f64
+  double input_jitter = 0;  // half width of the noise on its input; 0 = the gate's own, if any
+  ForcedRouting forced = ForcedRouting::kNone;
+  double zipf_exponent = 1;
+  std::filesystem::path record, replay;  // recordings; empty = none
+  int64_t record_steps = 0;              // 0 = all
+};
+
 struct MoeConfig {
   bool enabled = false;
   std::vector<int64_t> layers;       // 0-based numbers of the MoE layers, resolved
@@ -80,6 +94,7 @@ struct MoeConfig {
   double z_loss_coeff = 0;
   bool use_residual = false;
   bool identical_experts = false;  // DeepSpeed's initialisation: copies of one expert
+  RouterConfig router;
   ComponentChoice gate, expert;
 };
 

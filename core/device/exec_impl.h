@@ -13,6 +13,7 @@
 namespace moiety {
 
 class PhaseTimer;
+class RoutingTap;
 
 struct Exec::Impl {
   DeviceContext* context = nullptr;
@@ -25,7 +26,8 @@ struct Exec::Impl {
   bool deterministic = true;
   std::vector<std::pair<uint32_t, ConstTensorView>> bound = {};  // purpose -> a test's own noise
   std::vector<Buffer> uploads = {};
-  PhaseTimer* phases = nullptr;  // core/device/phase_timer.h
+  PhaseTimer* phases = nullptr;   // core/device/phase_timer.h
+  RoutingTap* routing = nullptr;  // core/model/routing_tap.h
 };
 
 struct Saved::Impl {

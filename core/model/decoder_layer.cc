@@ -54,8 +54,8 @@ void DecoderLayer::forward(Exec& exec, Arena& memory, const DecoderInput& input,
   const PhaseScope phase(exec, moe_ != nullptr ? "moe block" : "ffn block");
   ffn_norm_.forward(exec, call.middle, call.ffn_input, call.ffn_norm);
   if (moe_ != nullptr) {
-    const MoeInput moe{call.ffn_input, input.token_mask, input.shape.batch, input.shape.training,
-                       input.all};
+    const MoeInput moe{call.ffn_input,       input.token_mask, input.shape.batch,
+                       input.shape.training, input.all,        input.token_ids};
     moe_->forward(exec, moe, sums, call.moe, added);
   } else {
     dense_->forward(exec, input.all->batch(call.ffn_input), call.ffn, added);

@@ -28,6 +28,7 @@ struct DecoderInput {
   BatchShape shape;
   ConstTensorView token_mask;  // u8 [T] or empty
   const AllRows* all = nullptr;
+  ConstTensorView token_ids;  // i32 [T]
 };
 
 class DecoderLayer {

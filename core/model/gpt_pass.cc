@@ -12,6 +12,7 @@ struct Gpt::Pass {
       : all(exec, memory, tokens.numel()), ids(tokens.reshape({tokens.numel()})) {
     input.shape = {tokens.dim(0), tokens.dim(1), training};
     input.all = &all;
+    input.token_ids = ids;
   }
   Pass(const Pass&) = delete;
   Pass& operator=(const Pass&) = delete;

@@ -4,10 +4,13 @@
 #include "core/base/check.h"
 #include "core/device/phase_timer.h"
 #include "core/model/layer_scope.h"
+#include "core/model/routing_tap.h"
 #include "core/ops/scalars.h"
 #include "core/plugin/gate.h"
 
 namespace moiety {
+
+RoutingTap::~RoutingTap() = default;
 
 /// Facet of gates whose definition has noise on the router's input.
 static double jitter_of(const GatingPolicy& gate) {
@@ -22,7 +25,7 @@ MoeLayer::MoeLayer(ParameterTable& table, const std::string& prefix, const Model
       expert_(std::move(parts.expert)),
       gate_name_(describe(gate_)),
       expert_name_(describe(expert_)),
-      router_(table, prefix + ".router", dims, jitter_of(*gate_)),
+      router_(table, prefix + ".router", dims, parts.router, jitter_of(*gate_)),
       gate_params_(table.declare(prefix + ".gate", *gate_, /*expert=*/false, dims.layer)),
       expert_params_(table.declare(prefix + ".experts", *expert_, /*expert=*/true, dims.layer)) {
   if (parts.shape.dense == DenseBranch::kNone) return;
@@ -61,6 +64,7 @@ void MoeLayer::plan(Exec& exec, MoeCall& call) const {
   call.gating.token_mask = call.input.token_mask;
   call.gating.batch = call.input.batch;
   call.gating.training = call.input.training;
+  call.gating.token_ids = call.input.token_ids;
   call.shape = in_plugin(gate_name_, "plan_shape", dims_.layer,
                          [&] { return gate_->plan_shape(T, E, call.input.training); });
   MOIETY_CHECK(call.shape.slots >= 1,
@@ -71,6 +75,8 @@ void MoeLayer::plan(Exec& exec, MoeCall& call) const {
   Saved saved(&call.gate);
   in_plugin(gate_name_, "forward", dims_.layer,
             [&] { gate_->forward(exec, call.gating, Params(gate_params_), call.plan, saved); });
+  RoutingTap* tap = exec.impl().routing;
+  if (tap != nullptr && call.input.training) tap->on_plan(exec, dims_.layer, call.plan);
 }
 
 void MoeLayer::dispatch(Exec& exec, MoeCall& call) const {

@@ -23,6 +23,7 @@ namespace moiety {
 /// What makes a layer. `dense` is null unless shape.dense asks for one.
 struct MoeParts {
   LayerShape shape;
+  RouterConfig router;
   std::shared_ptr<GatingPolicy> gate;
   std::shared_ptr<ExpertType> expert, dense;
 };
@@ -32,7 +33,8 @@ struct MoeInput {
   ConstTensorView token_mask;  // u8 [T], 0 = padding, or empty
   int64_t batch = 1;           // sequences of T / batch tokens each
   bool training = true;
-  const AllRows* all = nullptr;  // the T rows as one segment
+  const AllRows* all = nullptr;    // the T rows as one segment
+  ConstTensorView token_ids = {};  // i32 [T], or empty
 };
 
 /// Where a call adds its statistics and raw losses, all f32; an empty view is left out.

@@ -43,6 +43,7 @@ MoeDesign design_moe_layer(const MoeFactory& factory, const MoeConfig& config,
                "{} (layer {}): layer_shape says {} experts of width {}; both must be at least 1",
                name, dims.layer, shape.experts, shape.hidden);
   design.dims = sized(dims, shape.experts, shape.hidden);
+  design.parts.router = config.router;
   design.parts.gate = factory.gate(design.dims);
   design.parts.expert = factory.expert(design.dims);
   if (shape.dense == DenseBranch::kNone) return design;

@@ -6,6 +6,7 @@
 #include "core/model/linear.h"
 #include "core/ops/branch.h"
 #include "core/ops/gemm.h"
+#include "core/ops/router.h"
 
 namespace moiety {
 
@@ -26,8 +27,10 @@ static Parameter add_router(ParameterTable& table, const std::string& prefix,
 }
 
 Router::Router(ParameterTable& table, const std::string& prefix, const ModelDims& dims,
-               double jitter)
-    : weight_(add_router(table, prefix, dims)), jitter_(jitter) {}
+               const RouterConfig& config, double gate_jitter)
+    : weight_(add_router(table, prefix, dims)),
+      config_(config),
+      jitter_(config.input_jitter > 0 ? config.input_jitter : gate_jitter) {}
 
 ConstTensorView Router::input(Exec& exec, ConstTensorView x, bool training) const {
   if (jitter_ == 0 || !training) return in_f32(exec, x);
@@ -37,13 +40,33 @@ ConstTensorView Router::input(Exec& exec, ConstTensorView x, bool training) cons
 }
 
 void Router::forward(Exec& exec, ConstTensorView input, TensorView logits) const {
-  ops::gemm(exec, input, weight_.value(), logits);
+  if (config_.f64) {
+    ops::router_product(exec, input, weight_.value(), logits);
+  } else {
+    ops::gemm(exec, input, weight_.value(), logits);
+  }
+  // The product is computed all the same: a benchmark times what a real step does.
+  if (config_.forced == ForcedRouting::kBalanced) ops::force_balanced(exec, logits);
+  if (config_.forced == ForcedRouting::kZipf) ops::force_zipf(exec, config_.zipf_exponent, logits);
 }
 
 void Router::backward(Exec& exec, ConstTensorView input, ConstTensorView dlogits, bool training,
                       TensorView dx) const {
-  weight_grad(exec, input, dlogits, weight_);
-  ops::gemm(exec, dlogits, weight_.value(), dx, {.transpose_b = true});
+  if (config_.forced != ForcedRouting::kNone) {
+    const TensorView none = exec.scratch(DType::kF32, {dlogits.dim(0), dlogits.dim(1)});
+    ops::fill(exec, none, 0);
+    dlogits = none;
+  }
+  if (config_.f64) {
+    const bool accumulate = weight_.grad_mode() == GradMode::kAccumulate;
+    if (weight_.grad()) {
+      ops::router_weight_grad(exec, input, dlogits, accumulate, weight_.grad());
+    }
+    ops::router_input_grad(exec, dlogits, weight_.value(), dx);
+  } else {
+    weight_grad(exec, input, dlogits, weight_);
+    ops::gemm(exec, dlogits, weight_.value(), dx, {.transpose_b = true});
+  }
   if (jitter_ != 0 && training) ops::jitter(exec, jitter_, dx, dx);
 }
 

@@ -11,6 +11,9 @@ GateInputs GateInputs::random(int64_t tokens, int64_t experts, bool padded, uint
   in.tokens = tokens, in.experts = experts;
   in.logits = normal(static_cast<size_t>(tokens * experts), seed);
   in.x = normal(static_cast<size_t>(tokens * kModel), seed + 50);
+  for (int64_t t = 0; t < tokens; ++t) {
+    in.ids.push_back(static_cast<int32_t>((t * 13 + seed * 7) % kVocab));
+  }
   for (int64_t t = 0; padded && t < tokens; ++t) in.mask.push_back(t % 5 != 3);
   return in;
 }
@@ -24,7 +27,7 @@ GateInputs GateInputs::part(int64_t begin, int64_t count) const {
     values.erase(values.begin() + (begin + count) * width, values.end());
     values.erase(values.begin(), values.begin() + begin * width);
   };
-  cut(p.logits, experts), cut(p.x, kModel), cut(p.mask, 1);
+  cut(p.logits, experts), cut(p.x, kModel), cut(p.mask, 1), cut(p.ids, 1);
   return p;
 }
 
@@ -36,6 +39,7 @@ GateCall::GateCall(const DeviceContext& context, const GatingPolicy& policy,
   bench.set_rows({.first = in.first_row});
   inputs.logits = bench.put(in.logits, {T, E});
   if (!in.mask.empty()) inputs.token_mask = bench.put(in.mask, {T});
+  inputs.token_ids = bench.put(in.ids, {T});
   if (shape.reads_x) inputs.x = bench.put(in.x, {T, kModel});
   inputs.batch = in.batch;
   inputs.training = in.training;

@@ -11,10 +11,11 @@
 namespace moiety::testing {
 
 /// The values that enter, on the host, so that a check can move them.
-struct GateInputs {
+struct MOIETY_API GateInputs {
   int64_t tokens = 0, experts = 0, batch = 1;
   std::vector<float> logits, x;  // [T, E], [T, D]
   std::vector<uint8_t> mask;     // [T], or empty
+  std::vector<int32_t> ids;      // [T], of tokens
   int64_t first_row = 0;
   bool training = true;
 
@@ -30,7 +31,7 @@ struct GateUpstream {
   float weight = 1, aux = 1, scores = 1;
 };
 
-struct GateCall {
+struct MOIETY_API GateCall {
   GateCall(const DeviceContext& context, const GatingPolicy& gate, ComponentParameters& parameters,
            const GateInputs& in, uint8_t poison = 0xff);
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+
 namespace moiety::testing {
 
 GateChecks::GateChecks(const Subject& subject, Report& report)
@@ -71,9 +74,48 @@ Verdict GateChecks::in_flight() {
   return other.empty() ? "" : "a call between forward and backward changed " + other;
 }
 
+namespace {
+
+bool may_leak(const ComponentInfo& gate) {
+  return std::any_of(gate.schema.begin(), gate.schema.end(),
+                     [](const OptionSpec& spec) { return spec.name == "allow_future_leak"; });
+}
+
+}  // namespace
+
+/// In evaluation, the first rows before another second half.
+Verdict GateChecks::future_leak() {
+  const int64_t half = kTokens / 2;
+  GateInputs in = random_, other = random_;
+  in.training = other.training = false;
+  const std::vector<float> fresh = normal(other.logits.size(), 77);
+  std::copy(fresh.begin() + half * kExperts, fresh.end(), other.logits.begin() + half * kExperts);
+  const Ran a = call(in), b = call(other);
+  a->forward(), b->forward();
+  const auto sees = [&](const GateCall& c, int64_t t) {  // the experts of a token
+    std::set<int64_t> experts;
+    for (size_t i = 0; i < c.index.size(); ++i) {
+      const int64_t row = static_cast<int64_t>(i) / c.shape.slots, named = choice(c.index[i]);
+      if (named != kUnused && (c.token_major() ? row : named) == t) {
+        experts.insert(c.token_major() ? named : row);
+      }
+    }
+    return experts;
+  };
+  for (int64_t t = 0; t < half; ++t) {
+    if (sees(*a, t) == sees(*b, t) || may_leak(subject_.info)) continue;
+    return fmt::format(
+        "in evaluation the experts of token {} depend on later tokens; a gate of which that is "
+        "true has an option allow_future_leak, false by default",
+        t);
+  }
+  return "";
+}
+
 /// The choices before dropping must not depend on how the batch is cut, for gates that look at one
 /// token at a time.
 Verdict GateChecks::split() {
+  if (Verdict leak = future_leak(); leak.outcome == Outcome::kFail) return leak;
   const Ran whole = call(random_);
   whole->forward();
   if (!whole->token_major()) return Verdict::skip("experts choose among the tokens of a call");

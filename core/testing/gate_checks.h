@@ -29,6 +29,7 @@ class GateChecks {
   Verdict mask();
   Verdict in_flight();
   Verdict split();
+  Verdict future_leak();
   Verdict gradient();
   Verdict grad_mode();
   Verdict resume();

@@ -7,7 +7,7 @@
 
 namespace moiety::testing {
 
-class ComponentParameters {
+class MOIETY_API ComponentParameters {
  public:
   /// Allocates what `component` declares: matrices in `compute`, gradients f32, normal values.
   ComponentParameters(DeviceContext& context, const Component& component, bool expert,

@@ -17,9 +17,13 @@ struct Reference {
 };
 
 constexpr Reference kReferences[] = {
-    {"gating.h5", compare_gating},          {"optimizers.h5", compare_optimizers},
-    {"lr_schedules.h5", compare_schedules}, {"losses.h5", compare_router_z},
-    {"moe_layers.h5", compare_moe_layers},  {"deepspeed", compare_loss_scaler},
+    {"gating.h5", compare_gating},
+    {"optimizers.h5", compare_optimizers},
+    {"lr_schedules.h5", compare_schedules},
+    {"losses.h5", compare_router_z},
+    {"moe_layers.h5", compare_moe_layers},
+    {"deepspeed", compare_loss_scaler},
+    {"expert_choice.h5", compare_expert_choice},
 };
 constexpr const char* kModels[] = {"tiny_gpt2", "tiny_llama", "tiny_mixtral"};
 

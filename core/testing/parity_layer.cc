@@ -31,8 +31,14 @@ ParityLayer::ParityLayer(Parity& parity, ParityBench& bench, const ComponentChoi
   config.expert = expert;
   ModelDims dims;
   dims.model = sizes.model;
-  MoeDesign design =
-      design_moe_layer(plugin_factory(config, parity.plugins), config, dims, sizes.experts);
+  const MoeFactory factory = plugin_factory(config, parity.plugins);
+  MoeDesign design = design_moe_layer(factory, config, dims, sizes.experts);
+  if (sizes.added > 0) {
+    design.parts.shape.dense = DenseBranch::kAdd;
+    design.parts.shape.dense_hidden = dims.hidden = sizes.added;
+    dims.experts = dims.local_experts = 1;
+    design.parts.dense = factory.expert(dims);
+  }
   layer_ = std::make_unique<MoeLayer>(table_, kPrefix, design.dims, std::move(design.parts));
   table_.allocate(bench.context(), DType::kF32, /*gradients=*/true);
 }
@@ -59,6 +65,8 @@ void ParityLayer::forward(const std::vector<float>& x, const std::vector<uint8_t
   input.x = bench_.put(x, {T, D});
   if (!mask.empty()) input.token_mask = bench_.put(mask);
   input.batch = batch;
+  all_.emplace(bench_.exec(), bench_.memory(), T);
+  input.all = &*all_;
   MoeSums sums;
   sums.routing = {bench_.zeros({E}), bench_.zeros({E}), bench_.zeros({E}), bench_.zeros({1}),
                   bench_.zeros({1})};

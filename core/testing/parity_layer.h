@@ -11,6 +11,7 @@ namespace moiety::testing {
 
 struct ParityLayerSizes {
   int64_t model = 0, hidden = 0, experts = 0;
+  int64_t added = 0;  // width of a dense branch that is added to the routed part; 0 = none
 };
 
 class ParityLayer {
@@ -38,6 +39,7 @@ class ParityLayer {
   ParityLayerSizes sizes_;
   ParameterTable table_;
   std::unique_ptr<MoeLayer> layer_;
+  std::optional<AllRows> all_;
   std::optional<MoeCall> call_;
 };
 

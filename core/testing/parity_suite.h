@@ -25,6 +25,7 @@ struct Parity {
 
 // One function for each reference; every group of its file is compared or marked as later.
 void compare_gating(Parity& parity);
+void compare_expert_choice(Parity& parity);
 void compare_router_z(Parity& parity);
 void compare_moe_layers(Parity& parity);
 void compare_optimizers(Parity& parity);

@@ -16,7 +16,7 @@ struct WorkbenchOptions {
   uint8_t poison = 0xff;  // what outputs hold before a call: an element that nobody writes shows it
 };
 
-class Workbench {
+class MOIETY_API Workbench {
  public:
   explicit Workbench(const DeviceContext& context, const WorkbenchOptions& options = {});
 

@@ -30,6 +30,9 @@ class MOIETY_API StepRunner {
   /// replay; a call with a timer runs as a stream.
   void run(bool graph, PhaseTimer* timer = nullptr);
 
+  /// Every later step shows its routing to `tap` and runs as a stream. The tap outlives the runner.
+  void set_routing(RoutingTap* tap) { exec_impl_.routing = tap; }
+
   Exec& exec() { return exec_; }
   const StepSumsBuffer& sums() const { return sums_; }
   const ops::StepControl* control() const {  ///< device

@@ -11,9 +11,14 @@ namespace moiety {
 
 namespace {
 
+bool logs_routing(const RunConfig& config) {
+  const RouterConfig& router = config.moe.router;
+  return config.moe.enabled && (!router.record.empty() || !router.replay.empty());
+}
+
 /// Whether the step is captured in a graph: everything in it must allow that.
 bool use_graph(const RunConfig& config, const Session& session, const PluginRegistry& plugins) {
-  if (config.run.graph == "off") return false;
+  if (config.run.graph == "off" || logs_routing(config)) return false;
   for (const ComponentInfo& info : plugins.loaded()) {
     if (info.traits.capturable) continue;
     if (config.run.graph == "auto") return false;
@@ -39,13 +44,17 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
       checkpoints_(directory_.checkpoints(), config.checkpoint.keep_last),
       evaluator_(session_, config),
       graph_(use_graph(config, session_, plugins)) {
+  if (logs_routing(config)) {
+    routing_.emplace(config.moe.router, *session_.context);
+    runner_.set_routing(&*routing_);
+  }
   log::add_file(directory_.log_file());
   directory_.write_config(config, machine_info(*session_.context, plugins_));
   log::info("run directory " + directory_.path().string());
   log::info("\n" + start_report(config, session_, plugins_));
   for (const std::string& text : config.accepted) log::info(text);
   for (const std::string& text : config.warnings) log::warning(text);
-  const std::string off = balancers_off_warning(config.moe, /*gate_steers=*/false);
+  const std::string off = balancers_off_warning(config.moe, gate_steers(config.moe.gate));
   if (!off.empty()) log::warning(off);
   if (options.resume) resume_from_checkpoint();
   directory_.truncate_metrics(step_);
@@ -155,6 +164,7 @@ Outcome Trainer::loop() {
 
 void Trainer::one_step() {
   loader_->next(*session_.context, runner_.batch());
+  if (routing_) routing_->begin_step(step_ + 1);
   // The first step sizes the arenas; the ones after it are typical.
   if (profiled_ < config_.run.profile && step_ > first_step_) {
     PhaseTimer timer(*session_.context);

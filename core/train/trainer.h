@@ -10,6 +10,7 @@
 #include "core/train/batch_loader.h"
 #include "core/train/evaluator.h"
 #include "core/train/progress.h"
+#include "core/train/routing_log.h"
 #include "core/train/run_directory.h"
 #include "core/train/step_reader.h"
 #include "core/train/stop_signal.h"
@@ -56,6 +57,7 @@ class MOIETY_API Trainer {
   Session session_;
   std::vector<PluginIdentity> plugins_;
   BatchLayout layout_;
+  std::optional<RoutingLog> routing_;
   StepRunner runner_;
   CheckpointFolder checkpoints_;
   Evaluator evaluator_;

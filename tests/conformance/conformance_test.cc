@@ -66,6 +66,8 @@ TEST_P(RightPlugin, Passes) {
 }
 INSTANTIATE_TEST_SUITE_P(Tree, RightPlugin,
                          ::testing::Values("gating_top1", "gating_top2", "gating_topk",
+                                           "gating_softmax_topk", "gating_sigmoid_topk",
+                                           "gating_expert_choice", "gating_hash", "gating_sinkhorn",
                                            "expert_ffn", "expert_swiglu", "optimizer_adamw",
                                            "optimizer_adam", "optimizer_sgd", "data_text",
                                            "data_synthetic", "objective_causal_lm"),
@@ -96,6 +98,20 @@ TEST(Kit, EveryCheckHasAPluginThatItCatches) {
       EXPECT_TRUE(caught) << kind_of(f) << ": no plugin is wrong in the way of " << f.check;
     }
   }
+}
+
+TEST(Kit, FailsAGateThatLeaksAndDoesNotSaySo) {
+  PluginRegistry plugins({kPlugins});
+  ComponentInfo gate = plugins.find(ComponentKind::kGating, "expert_choice");
+  std::erase_if(gate.schema,
+                [](const OptionSpec& spec) { return spec.name == "allow_future_leak"; });
+  std::set<std::string> failed;
+  for (const Finding& f : check_component(plugins, gate)) {
+    if (f.outcome != Outcome::kFail) continue;
+    failed.insert(f.check);
+    EXPECT_NE(f.detail.find("allow_future_leak"), std::string::npos) << f.detail;
+  }
+  EXPECT_EQ(failed, std::set<std::string>{"split"});
 }
 
 TEST(Kit, SaysWhatItTimes) {

@@ -19,7 +19,7 @@ namespace {
 const std::filesystem::path kGolden = std::filesystem::path(MOIETY_SOURCE_DIR) / "tests/golden";
 constexpr const char* kReferences[] = {"gating.h5", "optimizers.h5", "lr_schedules.h5",
                                        "losses.h5", "moe_layers.h5", "deepspeed",
-                                       "tiny_gpt2", "tiny_mixtral"};
+                                       "tiny_gpt2", "tiny_mixtral",  "expert_choice.h5"};
 
 class ParityTest : public ::testing::Test {
  protected:
@@ -119,9 +119,32 @@ TEST_F(ParityTest, SeesTheZLoss) {
   expect_failure("router_z/case_001", "dlogits");
 }
 TEST_F(ParityTest, SeesExpertGradients) {
-  const auto values = open("moe_layers.h5").floats("mixtral/grads/experts.gate_up_proj");
+  const auto values = open("moe_layers.h5").floats("olmoe/grads/experts.gate_up_proj");
   change("moe_layers.h5", values, 0.1f);
-  expect_failure("mixtral", "d experts.gate_up_proj");
+  expect_failure("olmoe", "d experts.gate_up_proj");
+}
+TEST_F(ParityTest, SeesTheNormalisationOfWeights) {
+  const auto values = open("moe_layers.h5").floats("qwen3_moe_norm0/y");
+  change("moe_layers.h5", values, 0.01f);
+  expect_failure("qwen3_moe_norm0", "y");
+}
+TEST_F(ParityTest, SeesCorrectionBiases) {
+  const auto values =
+      open("moe_layers.h5").floats("deepseek_v3/weights/gate.e_score_correction_bias");
+  change("moe_layers.h5", values, 10.f);  // every token takes this expert
+  const ParityReport report = run();
+  EXPECT_FALSE(report.passed());
+  for (const ParityRow& row : report.rows()) {
+    EXPECT_TRUE(row.status != ParityRow::Status::kFail || row.item == "deepseek_v3");
+  }
+}
+TEST_F(ParityTest, SeesWeightsOfExpertChoice) {
+  change("expert_choice.h5", open("expert_choice.h5").floats("case_001/weight"), 1e-4f);
+  expect_failure("case_001", "weight");
+}
+TEST_F(ParityTest, SeesGradientsOfExpertChoice) {
+  change("expert_choice.h5", open("expert_choice.h5").floats("case_003/dlogits"), 1e-5f);
+  expect_failure("case_003", "dlogits");
 }
 TEST_F(ParityTest, SeesModelGradients) {
   const char* name = "tiny_mixtral/expected.h5";

@@ -33,6 +33,7 @@ struct GatingInputs {
   ConstTensorView x;           // [T, D], only with reads_x
   int64_t batch = 0;           // B sequences of T / B tokens each
   bool training = true;
+  ConstTensorView token_ids;  // i32 [T]; empty in models that read no tokens
 };
 
 struct RoutingPlan {

@@ -30,6 +30,14 @@ MOIETY_API void topk_rows(Exec&, ConstTensorView scores, ConstTensorView mask, T
 MOIETY_API void topk_rows_backward(Exec&, ConstTensorView index, ConstTensorView dweight,
                                    TensorView dscores);
 
+/// The C best of each column of scores [T, E] among the rows whose mask is not 0: index i32 [E, C]
+/// in row order, kUnused past the last candidate, with weight 0. The earlier row wins a tie.
+MOIETY_API void topk_columns(Exec&, ConstTensorView scores, ConstTensorView mask, TensorView index,
+                             TensorView weight);
+/// dscores [T, E] = dweight [E, C] where column e chose row t, else 0.
+MOIETY_API void topk_columns_backward(Exec&, ConstTensorView index, ConstTensorView dweight,
+                                      TensorView dscores);
+
 /// Numbers each expert's choices in token order (kToken: (t, k) by t, then k) or all first choices
 /// before all second ones (kChoice). Choices at or past the capacity become dropped(e), position
 /// -1; capacity 0 drops nothing.

@@ -1,8 +1,8 @@
 // Top-1 routing as DeepSpeed has it (moe/sharded_moe.py, top1gating): random token selection
 // decides who keeps a place in a full expert, and the raw probability is the weight.
-#include <moiety/capacity.h>
 #include <moiety/ops.h>
 #include <moiety/plugin.h>
+#include <moiety/softmax_gate.h>
 #include <moiety/gumbel.cuh>
 #include <moiety/rows.cuh>
 
@@ -41,40 +41,26 @@ struct Draw {  // a token's lot for its place in the chosen expert
 
 class Top1 final : public GatingPolicy {
  public:
-  struct Options {
-    double capacity_factor = 1, eval_capacity_factor = 1;
-    int64_t min_capacity = 4;
-    bool drop_tokens = true, use_rts = true;
-    std::string noisy_gate_policy = "None";
+  struct Options : DeepSpeedGateOptions {
+    bool use_rts = true;
     static void describe(Schema<Options>& s) {
-      s.field("capacity_factor", &Options::capacity_factor,
-              "slots of an expert over the even share, in training")
-          .range(0.01, 1024);
-      s.field("eval_capacity_factor", &Options::eval_capacity_factor, "the same in evaluation")
-          .range(0.01, 1024);
-      s.field("min_capacity", &Options::min_capacity, "slots an expert has at least")
-          .range(0, 1 << 20);
-      s.field("drop_tokens", &Options::drop_tokens, "false: no capacity, no token is dropped");
+      describe_capacity(s);
       s.field("use_rts", &Options::use_rts,
               "a full expert keeps random tokens (false: the first ones)");
-      s.field("noisy_gate_policy", &Options::noisy_gate_policy,
-              "noise in training: Jitter scales the router's input by up to 1 %, RSample samples "
-              "the expert from the probabilities")
-          .one_of({"None", "Jitter", "RSample"});
+      describe_noise(s,
+                     "noise in training: Jitter scales the router's input by up to 1 %, RSample "
+                     "samples the expert from the probabilities",
+                     {"None", "Jitter", "RSample"});
     }
   };
   Top1(const Options& options, const ModelDims&) : options_(options) {}
 
   const void* facet(std::string_view name) const override {
-    static constexpr double kJitter = 1e-2;
-    const bool jitter = options_.noisy_gate_policy == "Jitter";
-    return name == "router_input_jitter" && jitter ? &kJitter : nullptr;
+    return deepspeed_facet(options_, name);
   }
 
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
-    const double factor = training ? options_.capacity_factor : options_.eval_capacity_factor;
-    const int64_t places = capacity(T, E, factor, options_.min_capacity);
-    return {.capacity = options_.drop_tokens ? places : 0,
+    return {.capacity = options_.places(T, E, 1, training),
             .aux_losses = 1,
             .writes_position = true,
             .writes_scores = true};
@@ -97,13 +83,7 @@ class Top1 final : public GatingPolicy {
         exec, T,
         Weigh{ConstTensorView(plan.scores).rows<float>(), index, plan.weight.rows<float>()});
 
-    // E * sum of (mean probability, padding included) * (share of the choices before dropping).
-    const TensorView counts = saved.keep("counts", DType::kF32, {E});
-    const TensorView mean = exec.scratch(DType::kF32, {E});
-    ops::expert_counts(exec, plan.index, counts);
-    ops::column_mean(exec, plan.scores, {}, mean);
-    ops::dot(exec, mean, counts, loss_factor(T, E), plan.aux_loss);
-
+    deepspeed_loss(exec, plan, plan.index, saved);
     if (options_.use_rts && plan.capacity > 0) {
       const TensorView lot = exec.scratch(DType::kF32, {T, 1});
       for_each_row(exec, T, Draw{index, lot.rows<float>(), exec.rng("rts")});
@@ -114,23 +94,12 @@ class Top1 final : public GatingPolicy {
     }
   }
 
-  void backward(Exec& exec, const GatingInputs& in, const Params&, const RoutingPlan& plan,
+  void backward(Exec& exec, const GatingInputs&, const Params&, const RoutingPlan& plan,
                 const Saved& saved, const RoutingGrad& grad, const GatingGrad& out) const override {
-    const int64_t T = in.logits.dim(0), E = in.logits.dim(1);
-    const TensorView dprobs = exec.scratch(DType::kF32, {T, E});
-    ops::topk_rows_backward(exec, plan.index, grad.weight, dprobs);
-    if (T > 0) {
-      ops::add_to_rows(exec, saved["counts"], grad.aux_loss,
-                       loss_factor(T, E) / static_cast<double>(T), {}, dprobs);
-    }
-    if (grad.scores) ops::add(exec, dprobs, grad.scores, dprobs);
-    ops::softmax_rows_backward(exec, plan.scores, dprobs, out.logits);
+    deepspeed_backward(exec, plan, saved, grad, grad.weight, 1, out);
   }
 
  private:
-  static double loss_factor(int64_t T, int64_t E) {
-    return T == 0 ? 0 : static_cast<double>(E) / static_cast<double>(T);
-  }
   Options options_;
 };
 

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/model/moe_parts.h"
+#include "core/model/routing_tap.h"
 #include "tests/unit/device_test.h"
 #include "tests/unit/model/gradient_check.h"
 #include "tests/unit/model/test_components.h"
@@ -145,6 +146,64 @@ TEST_P(MoeLayerTest, GradientsWithJitter) {
   training_ = false;
   forward();
   EXPECT_NE(get(out_), noisy);
+}
+
+TEST_P(MoeLayerTest, GradientsOfARouterInF64) {
+  MoeConfig config;
+  config.router.f64 = true;
+  config.router.input_jitter = 0.2;  // takes the place of the gate's
+  build(factory({.jitter = 0.01}), config);
+  check_gradients();
+  const std::vector<float> once = get(table_.find("moe.router.weight")->parameter.grad);
+  table_.set_grad_mode(GradMode::kAccumulate);
+  forward();
+  backward();
+  std::vector<float> twice = get(table_.find("moe.router.weight")->parameter.grad);
+  for (float& x : twice) x /= 2;
+  EXPECT_LT(worst(twice, once), 1e-6);
+}
+
+TEST_P(MoeLayerTest, AForcedRoutingIsEvenAndTeachesTheRouterNothing) {
+  MoeConfig config;
+  config.router.forced = ForcedRouting::kBalanced;
+  build(factory({.k = 4}), config);
+  forward();
+  backward();
+  const std::vector<float> s = get(statistics_);
+  for (size_t e = 0; e < kExperts; ++e) EXPECT_EQ(s[e], kTokens);
+  for (const float g : get(table_.find("moe.router.weight")->parameter.grad)) EXPECT_EQ(g, 0.f);
+}
+
+/// Sends every first choice to expert 3 with weight 1/2.
+class Tap final : public RoutingTap {
+ public:
+  explicit Tap(DeviceContext& context) : context_(context) {}
+  void on_plan(Exec&, int64_t layer, const RoutingPlan& plan) override {
+    layers.push_back(layer);
+    const std::vector<int32_t> index(static_cast<size_t>(plan.index.numel()), 3);
+    const std::vector<float> weight(index.size(), 0.5f);
+    context_.copy(plan.index.ptr, index.data(), index.size() * 4);
+    context_.copy(plan.weight.ptr, weight.data(), weight.size() * 4);
+    context_.synchronize();
+  }
+  std::vector<int64_t> layers;
+
+ private:
+  DeviceContext& context_;
+};
+
+TEST_P(MoeLayerTest, ATapMayReplaceThePlanOfATrainingPass) {
+  build(factory({.k = 1}));
+  Tap tap(*context_);
+  impl_.routing = &tap;
+  forward();
+  backward();
+  EXPECT_EQ(get(statistics_)[3], kTokens);
+  EXPECT_EQ(get(call_->slots.weight), std::vector<float>(kTokens, 0.5f));
+  training_ = false;
+  forward();
+  EXPECT_LT(get(statistics_)[3], kTokens);
+  EXPECT_EQ(tap.layers, std::vector<int64_t>{3});
 }
 
 TEST_P(MoeLayerTest, GradientsOfTheCoefficientBranch) {

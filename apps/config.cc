@@ -7,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "core/config/load.h"
+#include "core/model/moe_parts.h"
 #include "core/plugin/registry.h"
 
 namespace moiety::apps {
@@ -30,13 +31,13 @@ RunConfig load(const Arguments& a, PluginRegistry& plugins) {
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
-void print_moe(const MoeConfig& moe) {
+void print_moe(const MoeConfig& moe, const std::vector<LayerShape>& shapes) {
   if (!moe.enabled) return;
   std::printf("moe: %zu layers, gate %s, expert %s of width %lld; layer:experts", moe.layers.size(),
               moe.gate.type.c_str(), moe.expert.type.c_str(), static_cast<long long>(moe.hidden));
-  for (size_t i = 0; i < moe.layers.size(); ++i) {
+  for (size_t i = 0; i < shapes.size(); ++i) {
     std::printf(" %lld:%lld", static_cast<long long>(moe.layers[i]),
-                static_cast<long long>(moe.num_experts[i]));
+                static_cast<long long>(shapes[i].experts));
   }
   std::printf("\n");
 }
@@ -44,12 +45,13 @@ void print_moe(const MoeConfig& moe) {
 void check(const Arguments& a) {
   PluginRegistry plugins = make_registry(a);
   const RunConfig c = load(a, plugins);
+  const std::vector<LayerShape> shapes = moe_layer_shapes(c, plugins);
   std::printf("%s: good\n", a.file.c_str());
   std::printf(
       "batch: %lld = %lld sequences * %lld micro-batches * %lld ranks\n",
       static_cast<long long>(c.train_batch_size), static_cast<long long>(c.micro_batch_size),
       static_cast<long long>(c.gradient_accumulation_steps), static_cast<long long>(c.world_size));
-  print_moe(c.moe);
+  print_moe(c.moe, shapes);
   for (const std::string& text : c.accepted) std::printf("note: %s\n", text.c_str());
   for (const std::string& text : c.warnings) std::printf("warning: %s\n", text.c_str());
 }

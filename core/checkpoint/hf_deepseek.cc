@@ -113,7 +113,8 @@ Json deepseek_config(const RunConfig& config, Reasons& reasons) {
   expect_plain_experts(moe, reasons);
   expect(moe.gate.type == "sigmoid_topk", reasons,
          "moe.gate.type is " + moe.gate.type + ", expected sigmoid_topk");
-  const int64_t first = moe.layers.at(0), shared = 0;
+  expect(!moe.shared_gate, reasons, "moe.shared_expert.gate is true, expected false");
+  const int64_t first = moe.layers.at(0), shared = moe.shared_hidden;
   expect(m.layers - first == std::ssize(moe.layers), reasons,
          "the MoE layers are not all layers from the first one on (moe.layers)");
   expect(shared % moe.hidden == 0, reasons,

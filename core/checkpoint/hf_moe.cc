@@ -19,13 +19,6 @@ int64_t number_of_experts(const Settings& config) {
 
 /// The routed layers of transformers' models: softmax over all experts, the loss over all layers.
 std::string routed_yaml(const Settings& config, bool normalized, double coefficient) {
-  if (normalized) {
-    return fmt::format(
-        "  gate:\n    type: topk\n    params:\n      k: {}\n      drop_tokens: false\n"
-        "  expert:\n    type: swiglu\n  moe_loss_coeff: 0\n  balance_loss_coeff: {}\n"
-        "  balance_scope: model\n",
-        config.integer("num_experts_per_tok"), config.number("router_aux_loss_coef", coefficient));
-  }
   return fmt::format(
       "  gate:\n    type: softmax_topk\n    params:\n      k: {}\n      norm_topk_prob: {}\n"
       "  expert:\n    type: swiglu\n  moe_loss_coeff: 0\n  balance_loss_coeff: {}\n"
@@ -34,14 +27,13 @@ std::string routed_yaml(const Settings& config, bool normalized, double coeffici
       config.number("router_aux_loss_coef", coefficient));
 }
 
-/// The keys of config.json that routed_yaml reads.
+/// The keys of config.json that routed_yaml reads. Other balancing losses than that of scope model
+/// have no counterpart, and none in the model that is exported.
 void set_routed(const RunConfig& config, Json& out, Reasons& reasons) {
-  const Router gate(config.moe, reasons);
-  out.set("num_experts_per_tok", gate.k);
+  out.set("num_experts_per_tok", Router(config.moe, reasons).k);
   out.set("output_router_logits", true);
-  out.set("router_aux_loss_coef", config.moe.balance_loss_coeff);
-  expect(config.moe.balance_loss_coeff == 0 || config.moe.balance_scope == BalanceScope::kModel,
-         reasons, "moe.balance_scope is not model, as transformers computes it");
+  out.set("router_aux_loss_coef", balance_losses_of(config.moe).model);
+  expect(config.moe.shared_hidden == 0, reasons, "there is a shared expert (moe.shared_expert)");
 }
 
 bool all_layers(const RunConfig& config) {

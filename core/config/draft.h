@@ -20,6 +20,8 @@ struct Inputs {
   bool fp16 = false, bf16 = false;
   int64_t expert_interval = 2;
   int64_t k = 1;
+  int64_t granularity = 1;
+  int64_t shared_experts = 0;
 };
 
 /// A `moe.*` key that fills an option of the gate.

@@ -39,6 +39,30 @@ void declare_layout(Keys& keys) {
   moe.choice("expert_initialization", &MoeConfig::identical_experts,
              {{"independent", false}, {"identical", true}},
              "independent draws, or copies of one expert as DeepSpeed makes them");
+  keys.inputs("moe")
+      .field("granularity", &Inputs::granularity,
+             "splits every expert (fine-grained experts): num_experts and k are multiplied by it, "
+             "hidden is divided")
+      .range(1, 1024)
+      .input();
+}
+
+void declare_shared_expert(Keys& keys) {
+  keys.inputs("moe.shared_expert")
+      .field(
+          "number", &Inputs::shared_experts,
+          "shared experts: every token passes them beside the routed ones. They are one function "
+          "of number times moe.hidden, which is the same")
+      .range(0, 4096)
+      .input();
+  auto shared = keys.section<MoeConfig>("moe.shared_expert",
+                                        [](RunConfig& c) -> MoeConfig& { return c.moe; });
+  shared
+      .field("hidden", &MoeConfig::shared_hidden,
+             "width of the shared expert, instead of number; 0 = none")
+      .range(0, 1 << 24);
+  shared.field("gate", &MoeConfig::shared_gate,
+               "multiply its output by a learned sigmoid of the token (Qwen2-MoE)");
 }
 
 void declare_losses(Keys& keys) {
@@ -47,17 +71,48 @@ void declare_losses(Keys& keys) {
             "weight of the gate's own losses (DeepSpeed's l_aux)")
       .range(0, 1e6);
   moe.field("balance_loss_coeff", &MoeConfig::balance_loss_coeff,
-            "weight of the core's balancing loss, the experts' number times the sum over experts "
-            "of token share times mean probability")
+            "weight of the core's balancing loss of scope balance_scope; adds to balance_losses")
       .range(0, 1e6);
   moe.choice("balance_scope", &MoeConfig::balance_scope,
-             {{"micro_batch", BalanceScope::kMicroBatch}, {"model", BalanceScope::kModel}},
-             "tokens the balancing loss averages over: those of a layer in a micro-batch, or those "
-             "of all MoE layers together")
-      .later_choices({"sequence", "global_batch"});
+             {{"micro_batch", BalanceScope::kMicroBatch},
+              {"sequence", BalanceScope::kSequence},
+              {"global_batch", BalanceScope::kGlobalBatch},
+              {"model", BalanceScope::kModel}},
+             "tokens that balance_loss_coeff's loss averages over; see balance_losses");
   moe.field("z_loss_coeff", &MoeConfig::z_loss_coeff,
             "weight of the squared log-sum-exp of the router's logits")
       .range(0, 1e6);
+  moe.field(
+         "load_loss_noise", &MoeConfig::load_loss_noise,
+         "deviation of the noise that balance_losses.load imagines on the router's logits; 0 = 1 "
+         "/ num_experts")
+      .range(0, 1000);
+}
+
+/// Several may be on at once, each with its own coefficient.
+void declare_balance_losses(Keys& keys) {
+  auto losses = keys.section<BalanceLosses>(
+      "moe.balance_losses", [](RunConfig& c) -> BalanceLosses& { return c.moe.balance_losses; });
+  const auto loss = [&](const char* name, double BalanceLosses::*member, const char* doc) {
+    losses.field(name, member, doc).range(0, 1e6);
+  };
+  loss("micro_batch", &BalanceLosses::micro_batch,
+       "weight of experts times the sum over experts of token share times mean probability "
+       "(Switch, GShard), of a layer in a micro-batch: changes with the cut into micro-batches");
+  loss("sequence", &BalanceLosses::sequence,
+       "weight of DeepSeek-V3's loss of each sequence, averaged over the sequences of the train "
+       "batch");
+  loss("global_batch", &BalanceLosses::global_batch,
+       "weight of the loss over the whole train batch of all ranks; with gradient accumulation "
+       "costs a second forward of all micro-batches but the first");
+  loss("model", &BalanceLosses::model,
+       "weight of the loss over a micro-batch's tokens in all MoE layers together, as "
+       "transformers has it");
+  loss("importance", &BalanceLosses::importance,
+       "weight of the squared coefficient of variation of the experts' summed routing weights "
+       "(Shazeer et al., 2017)");
+  loss("load", &BalanceLosses::load,
+       "weight of the same of the experts' smoothed numbers of tokens (Shazeer et al., 2017)");
 }
 
 void declare_router(Keys& keys) {
@@ -117,7 +172,9 @@ void declare_gate_options(Keys& keys) {
 
 void declare_moe_keys(Keys& keys) {
   declare_layout(keys);
+  declare_shared_expert(keys);
   declare_losses(keys);
+  declare_balance_losses(keys);
   declare_router(keys);
   declare_gate_options(keys);
   keys.component("moe.gate", ComponentKind::kGating, "", "the gating policy",

@@ -77,6 +77,7 @@ RunConfig finish(Node root, const fs::path& file, const LoadOptions& options,
   derive_defaults(d);
   choose_components(plugins, d);
   resolve_batch(d);
+  resolve_expert_widths(d);
   resolve_moe_layers(d);
   check_model(d);
   check_precision(d);

@@ -6,6 +6,9 @@
 
 namespace moiety::config {
 
+/// moe.granularity and moe.shared_expert -> widths; what excludes one another.
+void resolve_expert_widths(Draft& draft);
+
 /// moe.layers and moe.num_experts -> one count a MoE layer; the rule of expert parallelism.
 void resolve_moe_layers(Draft& draft);
 

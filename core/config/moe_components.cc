@@ -19,15 +19,18 @@ bool has_option(const ComponentInfo& info, const std::string& name) {
                      [&](const OptionSpec& spec) { return spec.name == name; });
 }
 
+/// Experts per token once all experts are split.
+int64_t choices(const Draft& d) { return d.inputs.k * d.inputs.granularity; }
+
 /// The moe.* keys that the gate has an option for; the others are reported.
 std::vector<OptionSource> matching_keys(const ComponentInfo& info, const Node& k_node, Draft& d) {
   std::vector<GateKey> keys = d.gate_keys;
-  if (d.is_given("moe.k")) keys.push_back({"moe.k", "k", &k_node});
+  if (d.is_given("moe.k") || d.inputs.granularity > 1) keys.push_back({"moe.k", "k", &k_node});
   std::vector<OptionSource> out;
   for (const GateKey& key : keys) {
     if (has_option(info, key.option)) {
       out.push_back({key.option, key.path, key.node});
-    } else if (key.path != "moe.k" || info.name != gate_of(d.inputs.k)) {
+    } else if (key.path != "moe.k" || info.name != gate_of(choices(d))) {
       std::vector<std::string> names;
       for (const OptionSpec& spec : info.schema) names.push_back(spec.name);
       d.report.add(key.node->mark, key.path,
@@ -36,6 +39,18 @@ std::vector<OptionSource> matching_keys(const ComponentInfo& info, const Node& k
     }
   }
   return out;
+}
+
+/// An option of the gate stands as it is; only moe.k is multiplied.
+bool k_can_be_split(const TypeAndParams& given, Draft& d) {
+  if (d.inputs.granularity == 1 || given.params == nullptr) return true;
+  const Node::Entry* k = given.params->find("k");
+  if (k == nullptr) return true;
+  d.report.add(k->value.mark, "moe.gate.params.k",
+               "moe.granularity " + std::to_string(d.inputs.granularity) +
+                   " multiplies the experts per token too, and takes them from moe.k; expected "
+                   "moe.k instead of this option");
+  return false;
 }
 
 /// A gate that has the option allow_future_leak routes a token by the later ones too.
@@ -57,14 +72,15 @@ void choose_gate(const Key& key, PluginRegistry& plugins, Draft& d) {
   TypeAndParams given = read_type_and_params(node, "moe.gate", d);
   if (!given.good || !d.ok({"moe.k"})) return;
   if (given.type.empty()) {
-    given.type = gate_of(d.inputs.k);
+    given.type = gate_of(choices(d));
     given.type_mark = d.where({"moe.k", "moe.gate", "moe"});
-    d.sources["moe.gate.type"] = "chosen by moe.k: " + std::to_string(d.inputs.k);
+    d.sources["moe.gate.type"] = "chosen by moe.k: " + std::to_string(choices(d));
   }
   const ComponentInfo* info = find_component(ComponentKind::kGating, given.type, given.type_mark,
                                              "moe.gate.type", plugins, d);
-  if (info == nullptr) return;
-  const Node k_node = Node::scalar(std::to_string(d.inputs.k), false, d.where({"moe.k"}));
+  if (info == nullptr || !k_can_be_split(given, d)) return;
+  const Node k_node =
+      Node::scalar(std::to_string(choices(d)), false, d.where({"moe.k", "moe.granularity"}));
   const std::vector<OptionSource> elsewhere = matching_keys(*info, k_node, d);
   ComponentChoice& gate = key.choice(d.config);
   gate.type = info->name;

@@ -86,6 +86,21 @@ void check_expert_parallelism(Draft& d) {
   }
 }
 
+/// A falling pyramid trains, but is the opposite of the published one.
+void warn_of_descent(Draft& d) {
+  const std::vector<int64_t>& counts = d.config.moe.num_experts;
+  for (size_t i = 1; i < counts.size(); ++i) {
+    if (counts[i] >= counts[i - 1]) continue;
+    d.config.warnings.push_back(
+        d.where({"moe.num_experts"}).text() + ": moe.num_experts falls from " +
+        text(counts[i - 1]) + " in layer " + text(d.config.moe.layers[i - 1]) + " to " +
+        text(counts[i]) + " in layer " + text(d.config.moe.layers[i]) +
+        ": entry i is the i-th MoE layer from the input, and later layers gain more from experts "
+        "(Rajbhandari et al., 2022, section 4.1), so published pyramids rise, as in [32, 32, 64]");
+    return;
+  }
+}
+
 }  // namespace
 
 void resolve_moe_layers(Draft& d) {
@@ -121,19 +136,23 @@ void resolve_moe_layers(Draft& d) {
                      std::to_string(layers.size()) + " of them");
     return;
   }
-  check_expert_parallelism(d);
   // A count of 1 in a pyramid makes the layer dense, unless the layer is listed by number.
   moe.layers.clear();
   std::vector<int64_t> kept;
   for (size_t i = 0; i < layers.size(); ++i) {
     if (pyramid && counts[i] == 1 && !d.is_given("moe.layers")) continue;
     moe.layers.push_back(layers[i]);
-    kept.push_back(counts[i]);
+    kept.push_back(counts[i] * d.inputs.granularity);
   }
   counts = std::move(kept);
   if (counts.empty()) {
     d.report.add(mark, "moe.num_experts", "every count is 1, so no layer is an MoE layer");
   }
+  if (d.inputs.granularity > 1) {
+    d.sources["moe.num_experts"] = mark.text() + " (times moe.granularity)";
+  }
+  check_expert_parallelism(d);
+  warn_of_descent(d);
 }
 
 }  // namespace moiety::config

@@ -11,7 +11,7 @@ namespace {
 std::string text(int64_t n) { return std::to_string(n); }
 
 bool is_unbalanced(const RunConfig& c) {
-  return c.moe.loss_coeff == 0 && c.moe.balance_loss_coeff == 0 && !gate_steers(c.moe.gate);
+  return c.moe.loss_coeff == 0 && !balances(balance_losses_of(c.moe)) && !gate_steers(c.moe.gate);
 }
 
 }  // namespace
@@ -162,7 +162,8 @@ void add_warnings(Draft& d) {
   }
   if (c.moe.enabled && is_unbalanced(c)) {
     c.warnings.emplace_back(
-        "no loss balances the experts: moe.moe_loss_coeff and moe.balance_loss_coeff are 0");
+        "no loss balances the experts: moe.moe_loss_coeff, moe.balance_loss_coeff and all of "
+        "moe.balance_losses are 0");
   }
   if (c.moe.enabled && c.moe.router.forced != ForcedRouting::kNone) {
     c.warnings.emplace_back(

@@ -24,7 +24,13 @@ MOIETY_API const Value* find_option(const OptionMap& options, std::string_view n
 MOIETY_API bool gate_steers(const ComponentChoice& gate);
 
 enum class Precision : uint8_t { kF32, kBF16, kF16 };
-enum class BalanceScope : uint8_t { kMicroBatch, kModel };
+enum class BalanceScope : uint8_t { kMicroBatch, kSequence, kGlobalBatch, kModel };
+
+/// Coefficients of the core's balancing losses; docs/numerics.md defines them.
+struct BalanceLosses {
+  double micro_batch = 0, sequence = 0, global_batch = 0, model = 0;
+  double importance = 0, load = 0;
+};
 
 struct Fp16Config {
   double loss_scale = 0;  // 0 = dynamic
@@ -91,12 +97,33 @@ struct MoeConfig {
   double loss_coeff = 0.01;       // of the gate's own losses (DeepSpeed's l_aux)
   double balance_loss_coeff = 0;  // of the core's balancing loss
   BalanceScope balance_scope = BalanceScope::kMicroBatch;
+  BalanceLosses balance_losses;  // beside balance_loss_coeff
+  double load_loss_noise = 0;    // deviation in the load loss; 0 = 1 / experts
   double z_loss_coeff = 0;
   bool use_residual = false;
+  int64_t shared_hidden = 0;       // width of the shared expert; 0 = none
+  bool shared_gate = false;        // a sigmoid of the token weighs it
   bool identical_experts = false;  // DeepSpeed's initialisation: copies of one expert
   RouterConfig router;
   ComponentChoice gate, expert;
 };
+
+/// balance_losses, with balance_loss_coeff at its scope.
+inline BalanceLosses balance_losses_of(const MoeConfig& moe) {
+  BalanceLosses all = moe.balance_losses;
+  switch (moe.balance_scope) {
+    case BalanceScope::kMicroBatch: all.micro_batch += moe.balance_loss_coeff; break;
+    case BalanceScope::kSequence: all.sequence += moe.balance_loss_coeff; break;
+    case BalanceScope::kGlobalBatch: all.global_batch += moe.balance_loss_coeff; break;
+    case BalanceScope::kModel: all.model += moe.balance_loss_coeff; break;
+  }
+  return all;
+}
+
+/// Whether any of them is on.
+inline bool balances(const BalanceLosses& c) {
+  return c.micro_batch + c.sequence + c.global_batch + c.model + c.importance + c.load > 0;
+}
 
 struct RunSection {
   std::string device = "auto";      // auto | cpu | cuda

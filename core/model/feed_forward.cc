@@ -1,9 +1,23 @@
 // y = act(x W_in + b_in) W_out + b_out, for all local experts at once.
 #include <moiety/feed_forward.h>
 
+#include <string>
+
+#include <moiety/error.h>
+
 #include "core/model/expert_rows.h"
 
 namespace moiety {
+
+ops::Activation activation_named(std::string_view name) {
+  if (name == "gelu") return ops::Activation::kGelu;
+  if (name == "gelu_tanh") return ops::Activation::kGeluTanh;
+  if (name == "relu") return ops::Activation::kRelu;
+  if (name == "relu_squared") return ops::Activation::kReluSquared;
+  if (name == "silu") return ops::Activation::kSilu;
+  throw Error("activation '" + std::string(name) +
+              "' is unknown; expected gelu, gelu_tanh, relu, relu_squared or silu");
+}
 
 FeedForward::FeedForward(const Form& form, const ModelDims& dims) : form_(form), dims_(dims) {}
 FeedForward::~FeedForward() = default;

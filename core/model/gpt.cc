@@ -44,6 +44,7 @@ static const ModelConfig& checked(const ModelConfig& config) {
 Gpt::Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& context)
     : config_(checked(config.model)),
       moe_config_(config.moe),
+      losses_(balance_losses_of(config.moe)),
       memory_(context),
       embedding_(table_, config_) {
   add_layers(factory);
@@ -70,7 +71,7 @@ void Gpt::add_layers(const MoeFactory& factory) {
     dims.vocab = config_.vocab_size, dims.sequence = config_.sequence_length;
     const int64_t experts =
         moe_config_.num_experts.at(static_cast<size_t>(found - numbers.begin()));
-    MoeDesign design = design_moe_layer(factory, moe_config_, dims, experts);
+    MoeDesign design = design_moe_layer(factory, moe_config_, dims, experts, moe_layers());
     row_[static_cast<size_t>(layer)] = moe_layers();
     moe_.push_back(layer);
     layers_.push_back(
@@ -80,16 +81,22 @@ void Gpt::add_layers(const MoeFactory& factory) {
 }
 
 void Gpt::check_balance_scope() const {
-  if (moe_config_.balance_scope != BalanceScope::kModel || moe_.empty()) return;
+  if (losses_.model == 0 || moe_.empty()) return;
   const std::vector<int64_t> experts = experts_of_layers();
   for (size_t i = 1; i < experts.size(); ++i) {
     if (experts[i] == experts[0]) continue;
     throw ConfigError(fmt::format(
         "the balancing loss of scope model takes the tokens of all layers together, so all need "
-        "as many experts; layer {} has {}, layer {} has {}. Use scope micro_batch",
+        "as many experts; layer {} has {}, layer {} has {}. Use scope micro_batch or global_batch",
         moe_[0], experts[0], moe_[i], experts[i]));
   }
 }
+
+bool Gpt::needs_counts() const {
+  return !moe_.empty() && losses_.sequence + losses_.global_batch > 0;
+}
+
+bool Gpt::needs_load() const { return !moe_.empty() && losses_.global_batch > 0; }
 
 std::vector<int64_t> Gpt::moe_layer_numbers() const { return moe_; }
 

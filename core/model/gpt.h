@@ -24,6 +24,9 @@ class MOIETY_API Gpt final : public Model {
   int64_t most_experts() const override;
   std::vector<int64_t> moe_layer_numbers() const override;
   std::vector<int64_t> experts_of_layers() const override;
+  bool needs_counts() const override;
+  bool needs_load() const override;
+  void count_load(Exec& exec, const MicroBatch& batch) override;
   void forward_backward(Exec& exec, const MicroBatch& batch, const Objective& objective,
                         int64_t micro_batches, const StepSums& sums) override;
   void evaluate(Exec& exec, const MicroBatch& batch, const Objective& objective,
@@ -40,11 +43,18 @@ class MOIETY_API Gpt final : public Model {
   /// The residual stream after the last layer. Training keeps every layer's call in `pass`.
   TensorView decode(Exec& exec, Pass& pass, const StepSums& sums);
   TensorView decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, TensorView x);
-  TensorView decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x);
-  MoeSums layer_sums(const StepSums& sums, int64_t layer) const;
+  TensorView decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x,
+                              int64_t layers);
+  TensorView embed(Exec& exec, const Pass& pass);
+  MoeSums layer_sums(const Pass& pass, const StepSums& sums, int64_t layer) const;
+  /// Gives `pass` the totals of the batch, or of `batch` alone.
+  void take_totals(Exec& exec, const MicroBatch& batch, int64_t micro_batches, Pass& pass);
+  void complete_load(Exec& exec, Pass& pass) const;
+  MoeLossWeights loss_weights(double share) const;
 
   ModelConfig config_;
   MoeConfig moe_config_;
+  BalanceLosses losses_;
   ParameterTable table_;
   Arena memory_;  // of the micro-batch in flight
   TokenEmbedding embedding_;

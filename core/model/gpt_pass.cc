@@ -21,7 +21,9 @@ struct Gpt::Pass {
   ConstTensorView ids;  // i32 [T]
   DecoderInput input;
   std::vector<LayerCall> calls;
-  std::optional<ops::BalancePool> pool;  // of all layers, with scope model
+  std::optional<ops::BalancePool> pool;  // of all layers, for the loss of scope model
+  BatchTotals own;                       // of this micro-batch, where no others were given
+  BatchTotals* totals = nullptr;         // where a loss spans the train batch
 };
 
 namespace {
@@ -51,7 +53,7 @@ TensorView element(const TensorView& vector, int64_t i) {
 
 }  // namespace
 
-MoeSums Gpt::layer_sums(const StepSums& sums, int64_t layer) const {
+MoeSums Gpt::layer_sums(const Pass& pass, const StepSums& sums, int64_t layer) const {
   const int64_t row = row_[static_cast<size_t>(layer)];
   if (row < 0) return {};
   const int64_t E = layers_[static_cast<size_t>(layer)]->moe()->dims().experts;
@@ -64,7 +66,43 @@ MoeSums Gpt::layer_sums(const StepSums& sums, int64_t layer) const {
   of_layer.aux = element(sums.aux, row);
   of_layer.balance = element(sums.balance, row);
   of_layer.z = element(sums.z, row);
+  if (losses_.importance > 0) of_layer.importance = element(sums.importance, row);
+  if (losses_.load > 0) of_layer.load = element(sums.load, row);
+  if (pass.totals == nullptr) return of_layer;
+  const BatchTotals& totals = *pass.totals;
+  of_layer.totals = {{}, totals.tokens(), totals.sequences()};
+  if (losses_.sequence > 0) of_layer.sequence = element(sums.balance_sequence, row);
+  if (losses_.global_batch > 0) {
+    of_layer.totals.load = row_of(totals.load, row, E);
+    if (!totals.complete) of_layer.batch_load = of_layer.totals.load;
+    of_layer.global_batch = element(sums.balance_global, row);
+  }
   return of_layer;
+}
+
+void Gpt::take_totals(Exec& exec, const MicroBatch& batch, int64_t micro_batches, Pass& pass) {
+  if (!needs_counts()) return;
+  pass.totals = batch.totals != nullptr ? batch.totals : &pass.own;
+  if (batch.totals != nullptr) return;
+  MOIETY_CHECK(micro_batches == 1,
+               "a balancing loss spans the {} micro-batches of a train batch, but the batch came "
+               "without its totals",
+               micro_batches);
+  pass.own.counts = memory_.make(DType::kF32, {2});
+  pass.own.load = memory_.make(DType::kF32, {moe_layers(), most_experts()});
+  ops::fill(exec, pass.own.counts, 0);
+  ops::fill(exec, pass.own.load, 0);
+  const BatchShape& shape = pass.input.shape;
+  ops::count_sequences(exec, pass.input.token_mask, shape.batch, shape.rows() / shape.batch,
+                       pass.own.tokens(), pass.own.sequences());
+}
+
+void Gpt::complete_load(Exec& exec, Pass& pass) const {
+  if (pass.totals == nullptr || pass.totals->complete) return;
+  pass.totals->complete = true;
+  if (pass.totals->ranks != nullptr && needs_load()) {
+    pass.totals->ranks->sum(exec, pass.totals->load);
+  }
 }
 
 TensorView Gpt::decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, TensorView x) {
@@ -73,38 +111,68 @@ TensorView Gpt::decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, Ten
     LayerCall& call = pass.calls.emplace_back(memory_);
     if (pass.pool) call.moe.shared_pool = &*pass.pool;
     const TensorView y = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
-    layers_[i]->forward(exec, memory_, pass.input, x, layer_sums(sums, static_cast<int64_t>(i)),
-                        call, y);
+    layers_[i]->forward(exec, memory_, pass.input, x,
+                        layer_sums(pass, sums, static_cast<int64_t>(i)), call, y);
     x = y;
   }
   return x;
 }
 
-TensorView Gpt::decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x) {
+TensorView Gpt::decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x,
+                                 int64_t layers) {
   TensorView y = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
-  for (size_t i = 0; i < layers_.size(); ++i) {
+  for (int64_t i = 0; i < layers; ++i) {
     const ArenaScope layer(memory_);
     LayerCall call(memory_);
     if (pass.pool) call.moe.shared_pool = &*pass.pool;
-    layers_[i]->forward(exec, memory_, pass.input, x, layer_sums(sums, static_cast<int64_t>(i)),
-                        call, y);
+    layers_[static_cast<size_t>(i)]->forward(exec, memory_, pass.input, x,
+                                             layer_sums(pass, sums, i), call, y);
     std::swap(x, y);
   }
   return x;
 }
 
-TensorView Gpt::decode(Exec& exec, Pass& pass, const StepSums& sums) {
+TensorView Gpt::embed(Exec& exec, const Pass& pass) {
   const BatchShape& shape = pass.input.shape;
-  if (moe_config_.balance_scope == BalanceScope::kModel && !moe_.empty()) {
-    pass.pool = make_pool(exec, memory_, most_experts());
-  }
   const TensorView x = memory_.make(exec.compute_dtype(), {shape.rows(), config_.hidden});
   embedding_.forward(exec, shape, pass.ids, x);
-  const TensorView last =
-      shape.training ? decode_to_keep(exec, pass, sums, x) : decode_to_forget(exec, pass, sums, x);
-  if (pass.pool && sums.balance)
-    ops::pooled_balance_loss(exec, *pass.pool, element(sums.balance, 0));
+  return x;
+}
+
+TensorView Gpt::decode(Exec& exec, Pass& pass, const StepSums& sums) {
+  if (losses_.model > 0 && !moe_.empty()) pass.pool = make_pool(exec, memory_, most_experts());
+  const TensorView x = embed(exec, pass);
+  const TensorView last = pass.input.shape.training
+                              ? decode_to_keep(exec, pass, sums, x)
+                              : decode_to_forget(exec, pass, sums, x, config_.layers);
+  if (pass.pool && sums.balance_model) {
+    ops::pooled_balance_loss(exec, *pass.pool, sums.balance_model);
+  }
   return last;
+}
+
+void Gpt::count_load(Exec& exec, const MicroBatch& batch) {
+  MOIETY_CHECK(batch.totals != nullptr, "count_load: the micro-batch has no totals to add to");
+  const ArenaScope memory(memory_);
+  const RowScope rows(exec, batch.rows);
+  Pass pass(exec, memory_, batch.tokens, /*training=*/true);
+  if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
+  pass.totals = batch.totals;
+  decode_to_forget(exec, pass, {}, embed(exec, pass), moe_.back() + 1);
+}
+
+MoeLossWeights Gpt::loss_weights(double share) const {
+  MoeLossWeights weights;
+  weights.gate = moe_config_.loss_coeff * share;
+  weights.balance = losses_.micro_batch * share;
+  weights.z = moe_config_.z_loss_coeff * share;
+  weights.model = losses_.model * share;
+  weights.sequence = losses_.sequence;
+  weights.global_batch = losses_.global_batch;
+  weights.importance = losses_.importance * share;
+  weights.load = losses_.load * share;
+  weights.load_noise = moe_config_.load_loss_noise;
+  return weights;
 }
 
 void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective& objective,
@@ -113,14 +181,13 @@ void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective&
   const RowScope rows(exec, batch.rows);
   Pass pass(exec, memory_, batch.tokens, /*training=*/true);
   if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
+  take_totals(exec, batch, micro_batches, pass);
   const TensorView x = decode(exec, pass, sums);
+  complete_load(exec, pass);
   const TensorView dx = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
   head_->loss(exec, batch, objective, x, sums, dx);
 
-  const double share = 1 / static_cast<double>(micro_batches);
-  const MoeLossWeights weights{moe_config_.loss_coeff * share,
-                               moe_config_.balance_loss_coeff * share,
-                               moe_config_.z_loss_coeff * share};
+  const MoeLossWeights weights = loss_weights(1 / static_cast<double>(micro_batches));
   for (size_t i = layers_.size(); i-- > 0;) {
     layers_[i]->backward(exec, pass.input, weights, pass.calls[i], dx);
   }

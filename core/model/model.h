@@ -8,6 +8,7 @@
 #include <moiety/objective.h>
 
 #include "core/config/run_config.h"
+#include "core/model/batch_totals.h"
 #include "core/model/parameter_table.h"
 
 namespace moiety {
@@ -20,22 +21,28 @@ struct MicroBatch {
   ConstTensorView token_mask;    // u8 [B, S], 0 = padding, or empty
   ConstTensorView denominator;   // f32 [1]: sum of the mask over all rows with a target
   const RowMap* rows = nullptr;  // device: where these rows lie in the train batch
+  /// Of the train batch, for a model that needs them. null = this micro-batch is all of it.
+  BatchTotals* totals = nullptr;
 };
 
 /// Sums over a train batch, on the device, += by every micro-batch. Zeroed by the loop. Lm = number
 /// of MoE layers, Emax = most experts of a layer. Raw losses are sums over the micro-batches:
-/// divide by their number for the mean that the gradient belongs to. An empty view is left out.
+/// divide by their number for the mean that the gradient belongs to, except for balance_sequence
+/// and balance_global, whose sum it belongs to. An empty view is left out.
 struct StepSums {
-  TensorView loss;         // f32 [1]: objective, already divided by the denominator
-  TensorView metrics;      // f32 [M] of the objective
-  TensorView aux;          // f32 [Lm]: the gate's losses, raw
-  TensorView balance;      // f32 [Lm]: the core's balancing loss, raw; scope model: at [0]
-  TensorView z;            // f32 [Lm]: raw
-  TensorView chosen;       // f32 [Lm, Emax]: choices before dropping
-  TensorView dropped;      // f32 [Lm, Emax]
-  TensorView probability;  // f32 [Lm, Emax]: sum over tokens of softmax(router logits)
-  TensorView entropy;      // f32 [Lm]: sum over tokens, nats
-  TensorView tokens;       // f32 [Lm]: tokens routed
+  TensorView loss;     // f32 [1]: objective, already divided by the denominator
+  TensorView metrics;  // f32 [M] of the objective
+  TensorView aux;      // f32 [Lm]: the gate's losses, raw
+  TensorView balance;  // f32 [Lm]: the balancing loss of a layer in a micro-batch, raw
+  TensorView z;        // f32 [Lm]: raw
+  // f32 [Lm], raw, 0 where such a loss is off; in training alone:
+  TensorView balance_sequence, balance_global, importance, load;
+  TensorView balance_model;  // f32 [1]: of all layers together, raw
+  TensorView chosen;         // f32 [Lm, Emax]: choices before dropping
+  TensorView dropped;        // f32 [Lm, Emax]
+  TensorView probability;    // f32 [Lm, Emax]: sum over tokens of softmax(router logits)
+  TensorView entropy;        // f32 [Lm]: sum over tokens, nats
+  TensorView tokens;         // f32 [Lm]: tokens routed
 };
 
 class MOIETY_API Model {
@@ -46,6 +53,15 @@ class MOIETY_API Model {
   virtual int64_t most_experts() const = 0;                    ///< Emax
   virtual std::vector<int64_t> moe_layer_numbers() const = 0;  ///< of the Lm layers
   virtual std::vector<int64_t> experts_of_layers() const = 0;  ///< E of the Lm layers
+
+  /// Whether a loss spans the train batch: then forward_backward wants BatchTotals::counts where
+  /// there are several micro-batches.
+  virtual bool needs_counts() const { return false; }
+  /// Whether it wants BatchTotals::load too: before the first forward_backward of a batch,
+  /// count_load has been called with every other micro-batch.
+  virtual bool needs_load() const { return false; }
+  /// Forward as forward_backward does it, up to the last router: adds to batch.totals->load.
+  virtual void count_load(Exec&, const MicroBatch&) {}
 
   /// Forward, loss and backward. Auxiliary losses are weighted by 1 / `micro_batches`. Parameter
   /// gradients follow the table's grad mode.

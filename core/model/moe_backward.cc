@@ -14,6 +14,7 @@ void MoeLayer::gate_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall&
   const TensorView dplan =
       exec.scratch(DType::kF32, {call.plan.index.dim(0), call.plan.index.dim(1)});
   ops::plan_weight_grad(exec, call.slots, dweight, dplan);
+  if (weights.importance != 0) importance_gradient(exec, routed(call), weights, dplan);
   in.weight = dplan;
   in.scores = dscores;
   if (call.plan.aux_loss) {
@@ -26,27 +27,48 @@ void MoeLayer::gate_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall&
   });
 }
 
+void MoeLayer::share_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall& call,
+                              TensorView dshares) const {
+  const ConstTensorView mask = call.gating.token_mask;
+  ops::fill(exec, dshares, 0);
+  if (weights.balance != 0) {
+    ops::pooled_balance_grad(exec, call.pool, weights.balance, mask, dshares);
+  }
+  if (weights.model != 0 && call.shared_pool != nullptr) {
+    ops::pooled_balance_grad(exec, *call.shared_pool, weights.model, mask, dshares);
+  }
+  if (weights.sequence != 0) sequence_gradient(exec, routed(call), weights, call.totals, dshares);
+  if (weights.global_batch == 0) return;
+  // This micro-batch's part of the loss: all choices and tokens, its own probabilities.
+  ops::BalancePool batch = call.pool;
+  batch.chosen = call.totals.load, batch.tokens = call.totals.tokens;
+  ops::pooled_balance_grad(exec, batch, weights.global_batch, mask, dshares);
+  if (call.global_loss) ops::pooled_balance_loss(exec, batch, call.global_loss);
+}
+
 void MoeLayer::router_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall& call,
                                ConstTensorView dweight, TensorView dlogits,
                                TensorView dgate_x) const {
   const PhaseScope phase(exec, "gate backward");
   const int64_t T = call.input.x.dim(0), E = dims_.experts;
   const ConstTensorView mask = call.gating.token_mask;
-  const bool balance = weights.balance != 0;
-  TensorView dprobs;
+  const bool balance = weights.of_shares();
+  TensorView dshares;
   if (balance || call.plan.scores) {
-    dprobs = exec.scratch(DType::kF32, {T, E});
-    ops::pooled_balance_grad(exec, call.pool, weights.balance, mask, dprobs);
+    dshares = exec.scratch(DType::kF32, {T, E});
+    share_gradient(exec, weights, call, dshares);
+    if (call.plan.scores) ops::share_rows_backward(exec, call.plan.scores, dshares, dshares);
   }
   const GatingGrad out{dlogits, dgate_x};
-  gate_gradient(exec, weights, call, dweight, call.plan.scores ? dprobs : TensorView{}, out);
+  gate_gradient(exec, weights, call, dweight, call.plan.scores ? dshares : TensorView{}, out);
   if (balance && !call.plan.scores) {  // through the router's own probabilities
     const TensorView p = exec.scratch(DType::kF32, {T, E});
     ops::softmax_rows(exec, call.gating.logits, p);
-    ops::softmax_rows_backward(exec, p, dprobs, dprobs);
-    ops::add(exec, dlogits, dprobs, dlogits);
+    ops::softmax_rows_backward(exec, p, dshares, dshares);
+    ops::add(exec, dlogits, dshares, dlogits);
   }
   if (weights.z != 0) ops::z_loss_backward(exec, call.gating.logits, mask, weights.z, dlogits);
+  if (weights.load != 0) load_gradient(exec, routed(call), weights, dlogits);
 }
 
 void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call,

@@ -27,17 +27,12 @@ MoeLayer::MoeLayer(ParameterTable& table, const std::string& prefix, const Model
       expert_name_(describe(expert_)),
       router_(table, prefix + ".router", dims, parts.router, jitter_of(*gate_)),
       gate_params_(table.declare(prefix + ".gate", *gate_, /*expert=*/false, dims.layer)),
-      expert_params_(table.declare(prefix + ".experts", *expert_, /*expert=*/true, dims.layer)) {
+      expert_params_(table.declare(prefix + ".experts", *expert_, /*expert=*/true, dims.layer)),
+      load_noise_(parts.load_noise) {
   if (parts.shape.dense == DenseBranch::kNone) return;
   MOIETY_CHECK(parts.dense != nullptr, "{}: the layer shape asks for a dense branch; none was made",
                prefix);
   dense_ = std::make_unique<DenseMix>(table, prefix, parts.shape, dims, std::move(parts.dense));
-}
-
-ops::BalancePool make_pool(Exec& exec, Arena& memory, int64_t experts) {
-  const TensorView all = memory.make(DType::kF32, {2 * experts + 1});
-  ops::fill(exec, all, 0);
-  return {all.slice(0, 0, experts), all.slice(0, experts, experts), all.slice(0, 2 * experts, 1)};
 }
 
 static RoutingPlan make_plan(Arena& memory, const PlanShape& shape, int64_t tokens,
@@ -104,18 +99,27 @@ void MoeLayer::add_losses(Exec& exec, const MoeSums& sums, MoeCall& call) const 
   ops::routing_statistics(exec, call.plan, call.shape.layout, call.gating.logits,
                           call.gating.token_mask, layer);
   if (sums.routing.chosen) ops::add_routing_sums(exec, layer, sums.routing);
-  TensorView mean_score;
+  const RoutedCall routing = routed(call);
+  TensorView mean_share;
   if (call.plan.scores) {
-    mean_score = exec.scratch(DType::kF32, {E});
-    ops::column_mean(exec, call.plan.scores, call.gating.token_mask, mean_score);
+    mean_share = exec.scratch(DType::kF32, {E});
+    ops::column_mean(exec, loss_shares(exec, routing), call.gating.token_mask, mean_share);
   }
-  call.pool = call.shared_pool != nullptr ? *call.shared_pool : make_pool(exec, *call.memory, E);
-  ops::add_to_pool(exec, layer, mean_score, call.pool);
-  if (call.shared_pool == nullptr && sums.balance) {
-    ops::pooled_balance_loss(exec, call.pool, sums.balance);
-  }
+  call.pool = make_pool(exec, *call.memory, E);
+  ops::add_to_pool(exec, layer, mean_share, call.pool);
+  if (call.shared_pool != nullptr) ops::add_to_pool(exec, layer, mean_share, *call.shared_pool);
+  if (sums.balance) ops::pooled_balance_loss(exec, call.pool, sums.balance);
   if (sums.z) ops::z_loss(exec, call.gating.logits, call.gating.token_mask, sums.z);
   if (sums.aux && call.plan.aux_loss) ops::add_sum(exec, call.plan.aux_loss, sums.aux);
+  add_spread_losses(exec, routing, load_noise_, sums);
+  if (sums.batch_load) ops::add(exec, sums.batch_load, layer.chosen, sums.batch_load);
+  call.totals = sums.totals;
+  call.global_loss = sums.global_batch;
+}
+
+RoutedCall MoeLayer::routed(const MoeCall& call) const {
+  return {call.plan, call.shape.layout, call.gating.logits, call.gating.token_mask,
+          call.gating.batch};
 }
 
 void MoeLayer::forward(Exec& exec, const MoeInput& input, const MoeSums& sums, MoeCall& call,

@@ -15,8 +15,8 @@
 #include <moiety/gating_policy.h>
 
 #include "core/model/dense_branch.h"
+#include "core/model/moe_losses.h"
 #include "core/model/router.h"
-#include "core/ops/balance_pool.h"
 
 namespace moiety {
 
@@ -26,6 +26,7 @@ struct MoeParts {
   RouterConfig router;
   std::shared_ptr<GatingPolicy> gate;
   std::shared_ptr<ExpertType> expert, dense;
+  double load_noise = 0;  // deviation in the load loss; 0 = 1 / experts
 };
 
 struct MoeInput {
@@ -37,24 +38,15 @@ struct MoeInput {
   ConstTensorView token_ids = {};  // i32 [T], or empty
 };
 
-/// Where a call adds its statistics and raw losses, all f32; an empty view is left out.
-struct MoeSums {
-  ops::RoutingSums routing;    // see StepSums; all of it or nothing
-  TensorView aux, balance, z;  // [1]
-};
-
-/// Coefficients of the auxiliary losses in the gradient, 1 / micro-batches included.
-struct MoeLossWeights {
-  double gate = 0, balance = 0, z = 0;
-};
-
-/// All that one forward leaves for its backward. `pool` is the layer's own unless set before
-/// forward (balancing over all layers): then its owner adds the loss when all layers are in.
+/// All that one forward leaves for its backward. `shared_pool`, of all layers' tokens, is set
+/// before forward where there is one: then its owner adds that loss when all layers are in.
 struct MoeCall {
   explicit MoeCall(Arena& arena) : memory(&arena), gate(arena), expert(arena), dense(arena) {}
   Arena* memory;
   const ops::BalancePool* shared_pool = nullptr;
-  ops::BalancePool pool;
+  ops::BalancePool pool;  // of this layer and micro-batch
+  MoeTotals totals;
+  TensorView global_loss;  // f32 [1]: where backward adds the loss over the train batch, or empty
   MoeInput input;
   GatingInputs gating;
   PlanShape shape;
@@ -64,9 +56,6 @@ struct MoeCall {
   Saved::Impl gate, expert;
   DenseCall dense;
 };
-
-/// A zeroed pool of `experts` in `memory`.
-MOIETY_API ops::BalancePool make_pool(Exec& exec, Arena& memory, int64_t experts);
 
 class MOIETY_API MoeLayer {
  public:
@@ -91,6 +80,10 @@ class MOIETY_API MoeLayer {
   void plan(Exec& exec, MoeCall& call) const;
   void dispatch(Exec& exec, MoeCall& call) const;
   void add_losses(Exec& exec, const MoeSums& sums, MoeCall& call) const;
+  RoutedCall routed(const MoeCall& call) const;
+  /// dshares = gradient of the balancing losses; logs the one over the train batch.
+  void share_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall& call,
+                      TensorView dshares) const;
   /// dlogits of the gate and of the core's losses.
   void router_gradient(Exec& exec, const MoeLossWeights& weights, MoeCall& call,
                        ConstTensorView dweight, TensorView dlogits, TensorView dgate_x) const;
@@ -104,6 +97,7 @@ class MOIETY_API MoeLayer {
   Router router_;
   Params::Impl *gate_params_, *expert_params_;
   std::unique_ptr<DenseMix> dense_;
+  double load_noise_;
 };
 
 }  // namespace moiety

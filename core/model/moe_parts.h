@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/config/run_config.h"
 #include "core/model/moe_layer.h"
@@ -28,8 +29,15 @@ struct MoeDesign {
 };
 
 /// `dims` has the sizes of the model and the layer's number; experts and width come from the
-/// configuration and the expert type. Throws Error when a shape is impossible.
+/// configuration and the expert type. `moe_layer` is the layer's number among those of
+/// config.layers. Throws Error when a shape is impossible, ConfigError where the expert type and
+/// the configuration both decide the same thing.
 MOIETY_API MoeDesign design_moe_layer(const MoeFactory& factory, const MoeConfig& config,
-                                      const ModelDims& dims, int64_t experts);
+                                      const ModelDims& dims, int64_t experts,
+                                      int64_t moe_layer = 0);
+
+/// The shapes of all MoE layers, without making any: what design_moe_layer decides and refuses.
+MOIETY_API std::vector<LayerShape> moe_layer_shapes(const RunConfig& config,
+                                                    PluginRegistry& plugins);
 
 }  // namespace moiety

@@ -41,6 +41,22 @@ void ParameterTable::zero(const TensorView& tensor) const {
   context_->zero(tensor.ptr, static_cast<size_t>(tensor.numel() * size_of(tensor.dtype)));
 }
 
+/// The name whose values an entry starts with: with identical experts the dense branch of PR-MoE is
+/// one more copy, as in DeepSpeed, where the experts are copies of it.
+static std::string drawn_as(ParameterTable& table, const TableEntry& entry, bool identical) {
+  const std::string part = ".dense.";
+  const size_t at = entry.name.rfind(part);
+  if (!identical || at == std::string::npos) return entry.name;
+  const std::string layer = entry.name.substr(0, at);
+  if (table.find(layer + ".coefficient.weight") == nullptr) return entry.name;
+  const std::string twin = layer + ".experts." + entry.name.substr(at + part.size());
+  const TableEntry* expert = table.find(twin);
+  const bool same =
+      expert != nullptr && expert->shape.size() == entry.shape.size() &&
+      std::equal(expert->shape.begin() + 1, expert->shape.end(), entry.shape.begin() + 1);
+  return same ? twin : entry.name;
+}
+
 void ParameterTable::initialize(uint64_t seed, double init_std, int64_t layers,
                                 bool identical_experts) {
   const ThreadPool pool(0);
@@ -48,8 +64,8 @@ void ParameterTable::initialize(uint64_t seed, double init_std, int64_t layers,
   std::vector<float> chunk;
   for (TableEntry& entry : entries_) {
     if (entry.buffer) continue;
-    InitialValues values =
-        initial_values(entry.parameter.spec, initial_key(seed, entry.name), init_std, layers);
+    const uint64_t key = initial_key(seed, drawn_as(*this, entry, identical_experts));
+    InitialValues values = initial_values(entry.parameter.spec, key, init_std, layers);
     const int64_t n = entry.parameter.value.numel();
     if (entry.expert && identical_experts && n > 0) values.period = n / entry.shape[0];
     for (int64_t begin = 0; begin < n; begin += kChunk) {

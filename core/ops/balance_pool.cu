@@ -42,10 +42,8 @@ struct Grad {
   MOIETY_HD void operator()(int64_t i) const {
     const int64_t t = i / experts, e = i % experts;
     const float n = tokens[0];
-    const bool used = n != 0 && (mask == nullptr || mask[t] != 0);
-    dprobs[i] =
-        used ? coefficient * step->loss_scale * static_cast<float>(experts) * (chosen[e] / n) / n
-             : 0.f;
+    if (n == 0 || (mask != nullptr && mask[t] == 0)) return;
+    dprobs[i] += coefficient * step->loss_scale * static_cast<float>(experts) * (chosen[e] / n) / n;
   }
 };
 

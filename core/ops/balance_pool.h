@@ -1,4 +1,5 @@
-// The core's balancing loss over a pool of tokens: one layer's micro-batch, or that of all layers.
+// The core's balancing loss over a pool of tokens: one layer's micro-batch, that of all layers, or
+// the whole train batch, whose choices and tokens then stand in the pools of all its micro-batches.
 //
 //   loss = E * sum_e (choices of e / tokens) * (sum of probability of e / tokens)
 //
@@ -21,9 +22,10 @@ struct BalancePool {
 MOIETY_API void add_to_pool(Exec&, const RoutingSums& layer, ConstTensorView mean_score,
                             const BalancePool& pool /* += */);
 MOIETY_API void pooled_balance_loss(Exec&, const BalancePool&, TensorView loss /*f32 [1], += */);
-/// dprobs[t, e] = coefficient * exec.step()->loss_scale * gradient; 0 for masked tokens.
+/// dprobs[t, e] += coefficient * exec.step()->loss_scale * gradient; nothing for masked tokens.
 MOIETY_API void pooled_balance_grad(Exec&, const BalancePool&, double coefficient,
-                                    ConstTensorView token_mask, TensorView dprobs /*f32 [T, E]*/);
+                                    ConstTensorView token_mask,
+                                    TensorView dprobs /*f32 [T, E], += */);
 
 /// to += from, for every sum.
 MOIETY_API void add_routing_sums(Exec&, const RoutingSums& from, const RoutingSums& to);

@@ -28,6 +28,7 @@ void compare_gating(Parity& parity);
 void compare_expert_choice(Parity& parity);
 void compare_router_z(Parity& parity);
 void compare_moe_layers(Parity& parity);
+void compare_residual(Parity& parity);
 void compare_optimizers(Parity& parity);
 void compare_schedules(Parity& parity);
 void compare_loss_scaler(Parity& parity);

@@ -1,6 +1,7 @@
 #include "core/train/step_record.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace moiety {
 
@@ -17,6 +18,23 @@ Json by_layer(const StepNumbers& numbers, const F& value) {
   Json::Array list;
   for (const LayerLoad& layer : numbers.layers) list.push_back(value(layer));
   return list;
+}
+
+/// Losses that are on; one that is off is 0 in every layer and left out.
+void add_losses(const StepNumbers& numbers, Json& row) {
+  const std::pair<const char*, double LayerLoad::*> losses[] = {
+      {"balance_sequence", &LayerLoad::balance_sequence},
+      {"balance_global_batch", &LayerLoad::balance_global},
+      {"importance", &LayerLoad::importance},
+      {"load_loss", &LayerLoad::load}};
+  for (const auto& loss : losses) {
+    const auto value = [member = loss.second](const LayerLoad& l) { return l.*member; };
+    const bool on = std::any_of(numbers.layers.begin(), numbers.layers.end(),
+                                [&](const LayerLoad& l) { return value(l) != 0; });
+    if (on)
+      row.set(loss.first, by_layer(numbers, [&](const LayerLoad& l) { return Json(value(l)); }));
+  }
+  if (numbers.balance_model != 0) row.set("balance_model", numbers.balance_model);
 }
 
 }  // namespace
@@ -43,6 +61,7 @@ Json to_json(const StepRecord& r, const std::vector<std::string>& metric_names,
   row.set("aux", by_layer(r.numbers, [](const LayerLoad& l) { return Json(l.aux); }));
   row.set("z", by_layer(r.numbers, [](const LayerLoad& l) { return Json(l.z); }));
   row.set("balance", by_layer(r.numbers, [](const LayerLoad& l) { return Json(l.balance); }));
+  add_losses(r.numbers, row);
   row.set("router_entropy",
           by_layer(r.numbers, [](const LayerLoad& l) { return Json(l.entropy); }));
   row.set("load", by_layer(r.numbers, [](const LayerLoad& l) { return list_of(l.chosen); }));

@@ -1,5 +1,6 @@
 #include "core/train/step_runner.h"
 
+#include "core/ops/sequence_balance.h"
 #include "core/plugin/gate.h"
 #include "core/train/schedule.h"
 
@@ -61,6 +62,12 @@ StepRunner::StepRunner(const Parts& parts, const RunConfig& config)
       row_maps_(on_device(*parts.context, row_maps_of(parts.layout->shape()))),
       norm_(parts.context->device(), sizeof(float)),
       scratch_(*parts.context) {
+  const int64_t Lm = shape_.moe_layers, E = shape_.most_experts;
+  totals_memory_ = Buffer(parts.context->device(), static_cast<size_t>(2 + Lm * E) * sizeof(float));
+  auto* numbers = static_cast<float*>(totals_memory_.data());
+  totals_.counts = view_of(numbers, DType::kF32, {2}, parts.context->device());
+  totals_.load = view_of(numbers + 2, DType::kF32, {Lm, E}, parts.context->device());
+  totals_.ranks = parts.ranks;
   exec_impl_.context = parts.context;
   exec_impl_.scratch = &scratch_;
   exec_impl_.step = &static_cast<const StepControl*>(control_.data())->step;
@@ -119,15 +126,37 @@ void StepRunner::body() {
   ops::end_step(exec_, control);
 }
 
+MicroBatch StepRunner::micro_batch(int64_t m) {
+  MicroBatch batch = parts_.layout->view(batch_.data(), m, parts_.context->device());
+  batch.rows = exec_impl_.rows = static_cast<const RowMap*>(row_maps_.data()) + m;
+  if (parts_.model->needs_counts()) batch.totals = &totals_;
+  return batch;
+}
+
+/// What losses over the train batch need before the first backward.
+void StepRunner::count_batch() {
+  if (!parts_.model->needs_counts()) return;
+  const PhaseScope phase(exec_, "batch totals");
+  const BatchShape& shape = parts_.layout->shape();
+  parts_.context->zero(totals_memory_.data(), totals_memory_.bytes());
+  totals_.complete = false;
+  for (int64_t m = 0; m < shape.micro_batches; ++m) {
+    const ArenaScope scope(scratch_);
+    const MicroBatch batch = micro_batch(m);
+    ops::count_sequences(exec_, batch.token_mask, shape.sequences, shape.length, totals_.tokens(),
+                         totals_.sequences());
+    if (m > 0 && parts_.model->needs_load()) parts_.model->count_load(exec_, batch);
+  }
+  if (totals_.ranks != nullptr) totals_.ranks->sum(exec_, totals_.counts);
+}
+
 void StepRunner::phase_forward_backward() {
   const int64_t count = parts_.layout->shape().micro_batches;
-  const auto* maps = static_cast<const RowMap*>(row_maps_.data());
+  count_batch();
   for (int64_t m = 0; m < count; ++m) {
     const ArenaScope scope(scratch_);
     parts_.model->parameters().set_grad_mode(m == 0 ? GradMode::kOverwrite : GradMode::kAccumulate);
-    MicroBatch batch = parts_.layout->view(batch_.data(), m, parts_.context->device());
-    batch.rows = exec_impl_.rows = maps + m;
-    parts_.model->forward_backward(exec_, batch, *parts_.objective, count, sums_.sums());
+    parts_.model->forward_backward(exec_, micro_batch(m), *parts_.objective, count, sums_.sums());
   }
 }
 

@@ -19,6 +19,7 @@ class MOIETY_API StepRunner {
     const Objective* objective = nullptr;
     Optimizer* optimizer = nullptr;
     const BatchLayout* layout = nullptr;
+    const RankSum* ranks = nullptr;  // of the data-parallel ranks; null = one rank
   };
   /// Begins with initial_control(config). Allocates the optimizer's state and binds it; addresses
   /// are fixed for the whole run.
@@ -46,10 +47,13 @@ class MOIETY_API StepRunner {
  private:
   void body();
   void phase_forward_backward();
+  MicroBatch micro_batch(int64_t m);
+  void count_batch();
   Parts parts_;
   SumsShape shape_;
   StepSumsBuffer sums_;
-  Buffer batch_, control_, row_maps_, norm_;
+  Buffer batch_, control_, row_maps_, norm_, totals_memory_;
+  BatchTotals totals_;
   Arena scratch_;
   Exec::Impl exec_impl_;
   Exec exec_{&exec_impl_};

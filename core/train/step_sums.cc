@@ -20,6 +20,11 @@ void lay_out(const SumsShape& s, const F& piece) {
   piece(&StepSums::chosen, grid);
   piece(&StepSums::dropped, grid);
   piece(&StepSums::probability, grid);
+  piece(&StepSums::balance_sequence, s.moe_layers);
+  piece(&StepSums::balance_global, s.moe_layers);
+  piece(&StepSums::importance, s.moe_layers);
+  piece(&StepSums::load, s.moe_layers);
+  piece(&StepSums::balance_model, 1);
 }
 
 /// Every piece starts at a multiple of 64 elements: 256 bytes.
@@ -75,6 +80,9 @@ StepNumbers read_sums(const float* host, const SumsShape& shape, int64_t micro_b
   const auto scale = 1.0 / static_cast<double>(micro_batches);
   lay_out(shape, [&](TensorView StepSums::*member, int64_t count) {
     if (member == &StepSums::loss) numbers.lm_loss = static_cast<double>(host[0]);
+    if (member == &StepSums::balance_model) {
+      numbers.balance_model = static_cast<double>(host[0]) * scale;
+    }
     if (member == &StepSums::metrics) numbers.metrics.assign(host, host + count);
     for (size_t l = 0; l < numbers.layers.size(); ++l) {
       LayerLoad& layer = numbers.layers[l];
@@ -82,6 +90,10 @@ StepNumbers read_sums(const float* host, const SumsShape& shape, int64_t micro_b
       if (member == &StepSums::aux) layer.aux = value * scale;
       if (member == &StepSums::balance) layer.balance = value * scale;
       if (member == &StepSums::z) layer.z = value * scale;
+      if (member == &StepSums::balance_sequence) layer.balance_sequence = value;
+      if (member == &StepSums::balance_global) layer.balance_global = value;
+      if (member == &StepSums::importance) layer.importance = value * scale;
+      if (member == &StepSums::load) layer.load = value * scale;
       if (member == &StepSums::entropy) layer.entropy = value;
       if (member == &StepSums::tokens) tokens[l] = value;
       if (!is_grid(member)) continue;
@@ -100,10 +112,13 @@ StepNumbers read_sums(const float* host, const SumsShape& shape, int64_t micro_b
 }
 
 double total_loss(const StepNumbers& numbers, const MoeConfig& moe) {
-  double loss = numbers.lm_loss;
+  const BalanceLosses c = balance_losses_of(moe);
+  double loss = numbers.lm_loss + c.model * numbers.balance_model;
   for (const LayerLoad& layer : numbers.layers) {
-    loss += moe.loss_coeff * layer.aux + moe.balance_loss_coeff * layer.balance +
-            moe.z_loss_coeff * layer.z;
+    loss += moe.loss_coeff * layer.aux + moe.z_loss_coeff * layer.z +
+            c.micro_batch * layer.balance + c.sequence * layer.balance_sequence +
+            c.global_batch * layer.balance_global + c.importance * layer.importance +
+            c.load * layer.load;
   }
   return loss;
 }

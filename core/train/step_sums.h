@@ -32,18 +32,21 @@ class MOIETY_API StepSumsBuffer {
 
 /// Routing of one MoE layer over a train batch or an evaluation.
 struct LayerLoad {
-  double aux = 0, balance = 0, z = 0;  // raw losses, mean over the micro-batches
-  double entropy = 0;                  // of the router's softmax, nats a token
-  std::vector<double> chosen;          // share of all choices, of each expert; before dropping
-  std::vector<double> dropped;         // share of all choices
-  std::vector<double> probability;     // mean over the tokens
-  double imbalance = 1;                // largest share over the mean share
+  // Raw losses, mean over the micro-batches; balance_sequence and balance_global of the batch.
+  double aux = 0, balance = 0, z = 0;
+  double balance_sequence = 0, balance_global = 0, importance = 0, load = 0;  // 0 where off
+  double entropy = 0;               // of the router's softmax, nats a token
+  std::vector<double> chosen;       // share of all choices, of each expert; before dropping
+  std::vector<double> dropped;      // share of all choices
+  std::vector<double> probability;  // mean over the tokens
+  double imbalance = 1;             // largest share over the mean share
   double drop_rate = 0;
   int64_t dead = 0;  // experts below the configured share
 };
 
 struct StepNumbers {
-  double lm_loss = 0;  // of the objective
+  double lm_loss = 0;        // of the objective
+  double balance_model = 0;  // raw, mean over the micro-batches; 0 where off
   std::vector<double> metrics;
   std::vector<LayerLoad> layers;
 };

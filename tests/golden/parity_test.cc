@@ -17,9 +17,10 @@ namespace moiety::testing {
 namespace {
 
 const std::filesystem::path kGolden = std::filesystem::path(MOIETY_SOURCE_DIR) / "tests/golden";
-constexpr const char* kReferences[] = {"gating.h5", "optimizers.h5", "lr_schedules.h5",
-                                       "losses.h5", "moe_layers.h5", "deepspeed",
-                                       "tiny_gpt2", "tiny_mixtral",  "expert_choice.h5"};
+constexpr const char* kReferences[] = {
+    "gating.h5",  "optimizers.h5",    "lr_schedules.h5", "losses.h5",      "moe_layers.h5",
+    "deepspeed",  "expert_choice.h5", "residual_moe.h5", "tiny_gpt2",      "tiny_llama",
+    "tiny_olmoe", "tiny_mixtral",     "tiny_qwen3_moe",  "tiny_deepseek_v3"};
 
 class ParityTest : public ::testing::Test {
  protected:
@@ -146,11 +147,29 @@ TEST_F(ParityTest, SeesGradientsOfExpertChoice) {
   change("expert_choice.h5", open("expert_choice.h5").floats("case_003/dlogits"), 1e-5f);
   expect_failure("case_003", "dlogits");
 }
+TEST_F(ParityTest, SeesTheResidualMix) {
+  change("residual_moe.h5", open("residual_moe.h5").floats("dcoef_weight"), 1e-3f);
+  expect_failure("mix", "dcoef_weight");
+}
 TEST_F(ParityTest, SeesModelGradients) {
   const char* name = "tiny_mixtral/expected.h5";
   const auto values = open(name).floats("grads/model.layers.1.self_attn.k_proj.weight");
   change(name, values, 1e-3f);
   expect_failure("model", "d layers.1.attention.qkv.weight");
+}
+TEST_F(ParityTest, SeesLatentGradients) {
+  const char* name = "tiny_deepseek_v3/expected.h5";
+  change(name, open(name).floats("grads/model.layers.1.self_attn.kv_a_proj_with_mqa.weight"),
+         1e-3f);
+  expect_failure("model", "d layers.1.attention.kv_down.weight");
+}
+TEST_F(ParityTest, SeesQueryNormGradients) {
+  for (const char* model : {"tiny_olmoe", "tiny_qwen3_moe"}) {
+    const std::string name = std::string(model) + "/expected.h5";
+    change(name.c_str(), open(name.c_str()).floats("grads/model.layers.2.self_attn.q_norm.weight"),
+           1e-3f);
+  }
+  expect_failure("model", "d layers.2.attention.q_norm.weight");
 }
 TEST_F(ParityTest, SeesModelLosses) {
   const char* name = "tiny_gpt2/expected.h5";

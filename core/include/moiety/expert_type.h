@@ -30,6 +30,8 @@ struct LayerShape {
   DenseBranch dense = DenseBranch::kNone;
   int64_t dense_hidden = 0;
   bool dense_gate = false;  // sigmoid gate on an added branch
+  // In a request: this layer's number among the MoE layers, from 0, and how many there are.
+  int64_t moe_layer = 0, moe_layers = 1;
 };
 
 class MOIETY_API ExpertType : public Component {

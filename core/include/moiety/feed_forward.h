@@ -1,10 +1,15 @@
 // The two plain expert functions, to use or to derive from (plugins cannot include one another).
 #pragma once
 
+#include <string_view>
+
 #include <moiety/expert_type.h>
 #include <moiety/ops.h>
 
 namespace moiety {
+
+/// gelu (the exact one), gelu_tanh, relu, relu_squared, silu. Throws Error for another name.
+MOIETY_API ops::Activation activation_named(std::string_view name);
 
 /// y = act(x W_in + b_in) W_out + b_out. Parameters w_in [L, D, H], b_in [L, H], w_out [L, H, D],
 /// b_out [L, D]; no biases without `bias`.

@@ -17,19 +17,12 @@ struct FfnOptions {
   }
 };
 
-ops::Activation activation(const std::string& name) {
-  if (name == "gelu_tanh") return ops::Activation::kGeluTanh;
-  if (name == "relu") return ops::Activation::kRelu;
-  if (name == "relu_squared") return ops::Activation::kReluSquared;
-  if (name == "silu") return ops::Activation::kSilu;
-  return ops::Activation::kGelu;
-}
-
 class Ffn final : public FeedForward {
  public:
   using Options = FfnOptions;
   Ffn(const Options& options, const ModelDims& dims)
-      : FeedForward({.activation = activation(options.activation), .bias = options.bias}, dims) {}
+      : FeedForward({.activation = activation_named(options.activation), .bias = options.bias},
+                    dims) {}
 };
 
 }  // namespace

@@ -14,18 +14,11 @@ struct SwigluOptions {
   }
 };
 
-ops::Activation activation(const std::string& name) {
-  if (name == "gelu") return ops::Activation::kGelu;
-  if (name == "gelu_tanh") return ops::Activation::kGeluTanh;
-  if (name == "relu") return ops::Activation::kRelu;
-  return ops::Activation::kSilu;
-}
-
 class Swiglu final : public GatedFeedForward {
  public:
   using Options = SwigluOptions;
   Swiglu(const Options& options, const ModelDims& dims)
-      : GatedFeedForward({.activation = activation(options.activation)}, dims) {}
+      : GatedFeedForward({.activation = activation_named(options.activation)}, dims) {}
 };
 
 }  // namespace

@@ -65,10 +65,65 @@ TEST(Moe, WidthsFollow) {
   EXPECT_EQ(parse("model: {hidden: 32}\nmoe: {num_experts: 8, hidden: 16}\n").moe.hidden, 16);
 }
 
+TEST(Moe, SharedExperts) {
+  const RunConfig c = parse("moe: {num_experts: 8, hidden: 48, shared_expert: {number: 2}}");
+  EXPECT_EQ(c.moe.shared_hidden, 96);
+  EXPECT_FALSE(c.moe.shared_gate);
+  const RunConfig gated = parse("moe: {num_experts: 8, shared_expert: {hidden: 80, gate: true}}");
+  EXPECT_EQ(gated.moe.shared_hidden, 80);
+  EXPECT_TRUE(gated.moe.shared_gate);
+  EXPECT_EQ(parse("moe: {num_experts: 8}").moe.shared_hidden, 0);
+}
+
+TEST(Moe, GranularitySplitsExpertsAndMultipliesTheirChoice) {
+  const RunConfig c = parse(
+      "model: {layers: 6}\n"
+      "moe: {num_experts: [4, 1, 8], hidden: 96, granularity: 4, k: 2, shared_expert: {number: "
+      "1}}");
+  EXPECT_EQ(c.moe.num_experts, (Ints{16, 32}));  // the layer of one expert stays dense
+  EXPECT_EQ(c.moe.hidden, 24);
+  EXPECT_EQ(c.moe.shared_hidden, 24);
+  EXPECT_EQ(c.moe.gate.type, "topk");
+  EXPECT_EQ(option<int64_t>(c.moe.gate, "k"), 8);
+  EXPECT_EQ(parse("moe: {num_experts: 8, granularity: 2}").moe.gate.type, "top2");
+  PluginRegistry plugins = tree_plugins();
+  const RunConfig again = parse_config(c.resolved_yaml, "again", {}, plugins);  // splits once
+  EXPECT_EQ(again.moe.num_experts, c.moe.num_experts);
+  EXPECT_EQ(again.moe.hidden, 24);
+  EXPECT_EQ(option<int64_t>(again.moe.gate, "k"), 8);
+}
+
+TEST(Moe, AFallingPyramidIsWarnedOf) {
+  const RunConfig c = parse("run: {steps: 1}\nmodel: {layers: 6}\nmoe: {num_experts: [16, 8, 8]}");
+  ASSERT_EQ(c.warnings.size(), 1U);
+  EXPECT_EQ(c.warnings[0],
+            "test.yaml:4:20: moe.num_experts falls from 16 in layer 1 to 8 in layer 3: entry i is "
+            "the i-th MoE layer from the input, and later layers gain more from experts "
+            "(Rajbhandari et al., 2022, section 4.1), so published pyramids rise, as in [32, 32, "
+            "64]");
+  EXPECT_TRUE(
+      parse("run: {steps: 1}\nmodel: {layers: 6}\nmoe: {num_experts: [4, 8, 8]}").warnings.empty());
+}
+
+TEST(Moe, BalancingLossesAddUpByScope) {
+  const RunConfig c = parse(
+      "moe:\n  num_experts: 8\n  balance_scope: global_batch\n  balance_loss_coeff: 0.02\n"
+      "  balance_losses: {sequence: 1e-4, importance: 0.1, load: 0.2}\n");
+  const BalanceLosses all = balance_losses_of(c.moe);
+  EXPECT_EQ(all.global_batch, 0.02);
+  EXPECT_EQ(all.sequence, 1e-4);
+  EXPECT_EQ(all.importance, 0.1);
+  EXPECT_EQ(all.load, 0.2);
+  EXPECT_EQ(all.micro_batch + all.model, 0);
+}
+
 TEST(Moe, WarnsWhenNothingBalances) {
   const RunConfig c = parse("run: {steps: 1}\nmoe: {num_experts: 8, moe_loss_coeff: 0}");
   ASSERT_EQ(c.warnings.size(), 1U);
   EXPECT_NE(c.warnings[0].find("balance"), std::string::npos);
+  EXPECT_TRUE(parse("run: {steps: 1}\nmoe: {num_experts: 8, moe_loss_coeff: 0, balance_losses: "
+                    "{sequence: 1e-3}}")
+                  .warnings.empty());
 }
 
 }  // namespace

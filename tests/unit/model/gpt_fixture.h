@@ -61,13 +61,19 @@ class GptTest : public DeviceTest {
     if (Lm == 0) return;
     sums_.aux = make(DType::kF32, {Lm}), sums_.balance = make(DType::kF32, {Lm});
     sums_.z = make(DType::kF32, {Lm}), sums_.entropy = make(DType::kF32, {Lm});
+    sums_.balance_sequence = make(DType::kF32, {Lm});
+    sums_.balance_global = make(DType::kF32, {Lm});
+    sums_.importance = make(DType::kF32, {Lm}), sums_.load = make(DType::kF32, {Lm});
+    sums_.balance_model = make(DType::kF32, {1});
     sums_.tokens = make(DType::kF32, {Lm});
     sums_.chosen = make(DType::kF32, {Lm, E}), sums_.dropped = make(DType::kF32, {Lm, E});
     sums_.probability = make(DType::kF32, {Lm, E});
   }
   void clear_sums() {
-    for (const TensorView& t : {sums_.loss, sums_.aux, sums_.balance, sums_.z, sums_.entropy,
-                                sums_.tokens, sums_.chosen, sums_.dropped, sums_.probability}) {
+    for (const TensorView& t :
+         {sums_.loss, sums_.aux, sums_.balance, sums_.z, sums_.entropy, sums_.tokens, sums_.chosen,
+          sums_.dropped, sums_.probability, sums_.balance_sequence, sums_.balance_global,
+          sums_.importance, sums_.load, sums_.balance_model}) {
       if (t) ops::fill(exec_, t, 0);
     }
   }
@@ -87,8 +93,11 @@ class GptTest : public DeviceTest {
   /// The whole loss, as its gradient is taken.
   double total() {
     const MoeConfig& m = config_.moe;
-    return sum(sums_.loss) + m.loss_coeff * sum(sums_.aux) +
-           m.balance_loss_coeff * sum(sums_.balance) + m.z_loss_coeff * sum(sums_.z);
+    const BalanceLosses c = balance_losses_of(m);
+    return sum(sums_.loss) + m.loss_coeff * sum(sums_.aux) + m.z_loss_coeff * sum(sums_.z) +
+           c.micro_batch * sum(sums_.balance) + c.sequence * sum(sums_.balance_sequence) +
+           c.global_batch * sum(sums_.balance_global) + c.model * sum(sums_.balance_model) +
+           c.importance * sum(sums_.importance) + c.load * sum(sums_.load);
   }
   double step() {
     clear_sums();

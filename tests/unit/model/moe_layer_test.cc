@@ -235,6 +235,26 @@ TEST_P(MoeLayerTest, GradientsOfExpertMajorPlans) {
   EXPECT_EQ(s[0], 4.f);  // one of the five slots is unused
 }
 
+TEST_P(MoeLayerTest, TheLoadLossIsRefusedWhereExpertsChoose) {
+  if (GetParam().device == DeviceType::kCuda) GTEST_SKIP() << "the gate writes on the host";
+  MoeFactory pattern = factory({});
+  pattern.gate = [](const ModelDims&) { return std::make_shared<PatternGate>(5); };
+  build(pattern);
+  MoeSums with_load;
+  with_load.load = statistics_.slice(0, 0, 1);
+  call_ = std::make_unique<MoeCall>(*arena_);
+  MoeInput input;
+  input.x = x_, input.all = all_.get();
+  try {
+    layer_->forward(exec_, input, with_load, *call_, out_);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("moe.balance_losses.load needs a gate whose tokens"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
 TEST_P(MoeLayerTest, StatisticsAndLossesByHand) {
   build(factory({.k = 2, .capacity = 4}));
   forward();

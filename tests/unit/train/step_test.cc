@@ -2,6 +2,8 @@
 // gives.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "core/config/load.h"
@@ -78,6 +80,43 @@ TEST(Step, AccumulationGivesTheGradientOfTheWholeBatch) {
   EXPECT_NEAR(a / b, 1, 1e-5);
 }
 
+/// Losses over sequences and over the train batch, through the trainer's own counting.
+TEST(Step, BalancingOverTheBatchDoesNotChangeWithTheAccumulation) {
+  const std::vector<std::string> common = {"moe.moe_loss_coeff=0", "model.dropout=0.1",
+                                           "moe.gate.params.k=2",
+                                           "optimizer={type: sgd, params: {lr: 0.5}}"};
+  const auto step = [&](const std::string& losses, int micro, int steps) {
+    std::vector<std::string> overrides = common;
+    overrides.push_back("moe.balance_losses={" + losses + "}");
+    overrides.push_back("train_micro_batch_size_per_gpu=" + std::to_string(micro));
+    overrides.push_back("gradient_accumulation_steps=" + std::to_string(steps));
+    auto small = std::make_unique<SmallRun>(overrides);
+    small->steps(1);
+    return small;
+  };
+  const auto total = [](const SmallRun& small) {
+    const StepSumsBuffer& sums = small.runner->sums();
+    const auto* host = static_cast<const float*>(sums.data());
+    return total_loss(
+        read_sums(host, small.runner->shape(), small.config.gradient_accumulation_steps, 0),
+        small.config.moe);
+  };
+  const auto whole = step("sequence: 0.3, global_batch: 0.3", 8, 1);
+  const std::vector<float> expected = whole->weights();
+  for (const int parts : {2, 8}) {
+    const auto cut = step("sequence: 0.3, global_batch: 0.3", 8 / parts, parts);
+    EXPECT_NEAR(total(*cut), total(*whole), 1e-5) << parts;
+    const std::vector<float> weights = cut->weights();
+    double difference = 0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      difference = std::max(difference, std::abs(static_cast<double>(weights[i] - expected[i])));
+    }
+    EXPECT_LT(difference, 2e-6) << parts;
+  }
+  const double off = total(*step("micro_batch: 0.3", 8, 1));  // the loss that does change
+  EXPECT_GT(std::abs(total(*step("micro_batch: 0.3", 1, 8)) - off), 1e-3);
+}
+
 /// Everything that changes from step to step: rate, noise, loss scale with a forced overflow.
 class GraphStep : public testing::TestWithParam<const char*> {};
 
@@ -95,6 +134,7 @@ TEST_P(GraphStep, EqualsStreamModeBitForBit) {
       "gradient_accumulation_steps=2",
       "model.dropout=0.1",
       "moe.gate={type: top1, params: {use_rts: true}}",
+      "moe.balance_losses={sequence: 0.1, global_batch: 0.1, importance: 0.1, load: 0.1}",
       "fp16={enabled: true, initial_scale_power: 22, hysteresis: 1}",
       "scheduler={type: WarmupLR, params: {warmup_num_steps: 8}}"};
   SmallRun stream(overrides), graph(overrides);

@@ -24,19 +24,8 @@ struct Arguments {
   PluginPath plugins;
 };
 
-/// The file itself, or the newest valid checkpoint of a run directory.
-std::filesystem::path checkpoint_of(const std::filesystem::path& source) {
-  if (!std::filesystem::is_directory(source)) return source;
-  CheckpointFolder folder(source / "checkpoints", 0);
-  const auto file = folder.newest_valid([](const auto& broken, const std::string& why) {
-    std::fprintf(stderr, "%s: %s\n", broken.c_str(), why.c_str());
-  });
-  if (!file) throw Error(source.string() + ": no valid checkpoint below it; train one first");
-  return *file;
-}
-
 void generate(const Arguments& a) {
-  const std::filesystem::path file = checkpoint_of(a.source);
+  const std::filesystem::path file = find_checkpoint(a.source);
   PluginRegistry registry = a.plugins.registry();
   LoadOptions options;
   if (!a.device.empty()) options.overrides.push_back("run.device=" + a.device);

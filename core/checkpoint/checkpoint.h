@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/loss_scaler.h"
+#include "core/config/run_config.h"
 #include "core/model/parameter_table.h"
 
 namespace moiety {
@@ -34,6 +35,7 @@ struct CheckpointInfo {
   RunState state;
   std::string resolved_yaml;
   std::string moiety_version;
+  std::string hf_config;  // config.json of a model that was imported, as it was read
   std::vector<PluginIdentity> plugins;
   uint32_t manifest = 0;  // CRC-32 of the file's manifest, when read
 };
@@ -44,8 +46,14 @@ MOIETY_API void save_checkpoint(const std::filesystem::path& file, const Paramet
                                 const CheckpointInfo& info);
 /// Fills the table (values, masters, optimizer state). Throws Error naming file, dataset and cause.
 MOIETY_API CheckpointInfo load_checkpoint(const std::filesystem::path& file, ParameterTable& table);
-/// Values alone; missing or unexpected names and shapes are errors. For model.init_from.
+/// Values alone; missing or unexpected names and shapes are errors.
 MOIETY_API void load_weights(const std::filesystem::path& file, ParameterTable& table);
+/// model.init_from: values alone, with the layers that it names, and experts made of dense layers
+/// where it asks for that (upcycle.h; noise from `seed`). What a new MoE layer has beside experts
+/// keeps its own first values, but for: a router has equal columns for the slices of a copy, a
+/// residual branch (coefficient) starts as the dense layer, an added one with w_out 0. Throws Error
+/// before anything is written when names or shapes do not fit.
+MOIETY_API void initialize_from(const InitFrom& from, uint64_t seed, ParameterTable& table);
 MOIETY_API CheckpointInfo read_checkpoint_info(const std::filesystem::path& file);
 /// Reads everything and checks every checksum; returns what is wrong, one line each.
 MOIETY_API std::vector<std::string> verify_checkpoint(const std::filesystem::path& file);
@@ -68,5 +76,9 @@ class MOIETY_API CheckpointFolder {
   std::filesystem::path folder_;
   int64_t keep_last_;
 };
+
+/// `source` itself, or the newest checkpoint of a run directory that verifies; broken ones are
+/// reported as warnings. Throws Error where a run directory has none.
+MOIETY_API std::filesystem::path find_checkpoint(const std::filesystem::path& source);
 
 }  // namespace moiety

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/base/files.h"
+#include "core/base/log.h"
 #include "core/base/strings.h"
 #include "core/checkpoint/checkpoint.h"
 
@@ -67,6 +68,16 @@ std::optional<std::filesystem::path> CheckpointFolder::newest_valid(
     on_broken(file, wrong[0] + (wrong.size() > 1 ? more : ""));
   }
   return std::nullopt;
+}
+
+std::filesystem::path find_checkpoint(const std::filesystem::path& source) {
+  if (!std::filesystem::is_directory(source)) return source;
+  CheckpointFolder folder(source / "checkpoints", 0);
+  const auto file = folder.newest_valid([](const auto& broken, const std::string& why) {
+    log::warning(fmt::format("{}: {}", broken.string(), why));
+  });
+  MOIETY_CHECK(file, "{}: no valid checkpoint below it; train one first", source.string());
+  return *file;
 }
 
 }  // namespace moiety

@@ -1,4 +1,6 @@
 // GPT-2 (transformers' GPT2LMHeadModel). Its Conv1D weights are [in, out] already.
+#include <map>
+
 #include "core/base/check.h"
 #include "core/checkpoint/hf_mapping.h"
 
@@ -26,12 +28,15 @@ std::string activation_of(const Settings& config) {
 
 }  // namespace
 
-std::vector<NamedTensor> map_gpt2(const Settings& config, const HfReader& read) {
+std::vector<Binding> gpt2_bindings(const Settings& config) {
   const Sizes s(config);
   const int64_t d = s.hidden, h = s.inner;
-  std::vector<NamedTensor> out;
+  std::vector<Binding> out;
   const auto add = [&](std::string name, std::string hf, std::vector<int64_t> shape) {
-    out.push_back({std::move(name), shape, false, read({std::move(hf), shape})});
+    out.push_back({std::move(name),
+                   shape,
+                   Role::kParameter,
+                   {{{std::move(hf), shape, /*transposed=*/false}}}});
   };
   // Dense layers are expert functions with one expert: [1, in, out].
   const auto add_one = [&](std::string name, std::string hf, std::vector<int64_t> shape) {
@@ -80,6 +85,34 @@ std::string gpt2_yaml(const Settings& config) {
       s.layers, s.hidden, config.integer("n_head"), s.inner, s.vocab, s.positions,
       config.number("layer_norm_epsilon", 1e-5), activation_of(config),
       config.number("initializer_range", 0.02), dropout, config.number("attn_pdrop", 0.1));
+}
+
+Json gpt2_config(const RunConfig& config, Reasons& reasons) {
+  const ModelConfig& m = config.model;
+  const auto expect = [&](bool holds, const std::string& text) {
+    if (!holds) reasons.push_back(text);
+  };
+  const std::map<std::string, std::string> activations = {
+      {"gelu_tanh", "gelu_new"}, {"gelu", "gelu"}, {"relu", "relu"}};
+  expect(!config.moe.enabled, "there are MoE layers");
+  expect(m.positions == "learned", "model.positions is " + m.positions + ", expected learned");
+  expect(m.bias, "model.bias is false, expected true");
+  expect(m.tie_embeddings, "model.tie_embeddings is false, expected true");
+  expect(m.kv_heads == m.heads, "model.kv_heads differs from model.heads");
+  expect(m.head_width() * m.heads == m.hidden, "model.head_dim is not hidden / heads");
+  expect(m.qk_norm == "none", "model.qk_norm is " + m.qk_norm + ", expected none");
+  expect(activations.count(m.activation) != 0,
+         "model.activation is " + m.activation + ", expected gelu_tanh, gelu or relu");
+  if (!reasons.empty()) return {};
+  Json out = Json::Object{};
+  out.set("activation_function", activations.at(m.activation));
+  out.set("architectures", Json::Array{"GPT2LMHeadModel"});
+  out.set("attn_pdrop", m.attention_dropout).set("embd_pdrop", m.dropout);
+  out.set("initializer_range", m.init_std).set("layer_norm_epsilon", m.norm_eps);
+  out.set("model_type", "gpt2").set("n_embd", m.hidden).set("n_head", m.heads);
+  out.set("n_inner", m.ffn_hidden).set("n_layer", m.layers).set("n_positions", m.sequence_length);
+  out.set("resid_pdrop", m.dropout).set("tie_word_embeddings", true);
+  return out.set("vocab_size", m.vocab_size);
 }
 
 }  // namespace moiety::hf

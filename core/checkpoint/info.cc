@@ -96,6 +96,17 @@ h5::Attribute to_attribute(const T& value) {
 
 }  // namespace
 
+static void write_text(h5::File& file, const char* name, const std::string& text) {
+  file.write(name, DType::kU8, {static_cast<int64_t>(text.size())}, text.data());
+  file.set(name, "crc32", int64_t{crc32(text.data(), text.size())});
+}
+
+static std::string read_text(const h5::File& file, const char* name) {
+  std::string text(static_cast<size_t>(file.info(name).numel()), '\0');
+  file.read(name, DType::kU8, text.data(), static_cast<int64_t>(text.size()));
+  return text;
+}
+
 void write_info(h5::File& file, const CheckpointInfo& info) {
   file.set("", "format", info.format);
   file.set("", "moiety_version", info.moiety_version);
@@ -117,9 +128,8 @@ void write_info(h5::File& file, const CheckpointInfo& info) {
     file.set(group, "file", plugin.file);
     file.set(group, "sha256", plugin.sha256);
   }
-  const std::string& yaml = info.resolved_yaml;
-  file.write("config", DType::kU8, {static_cast<int64_t>(yaml.size())}, yaml.data());
-  file.set("config", "crc32", int64_t{crc32(yaml.data(), yaml.size())});
+  write_text(file, "config", info.resolved_yaml);
+  if (!info.hf_config.empty()) write_text(file, "hf_config", info.hf_config);
 }
 
 CheckpointInfo read_info(const h5::File& file) {
@@ -147,9 +157,8 @@ CheckpointInfo read_info(const h5::File& file) {
                             file.text(group, "version"), file.text(group, "file"),
                             file.text(group, "sha256")});
   }
-  info.resolved_yaml.resize(static_cast<size_t>(file.info("config").numel()));
-  file.read("config", DType::kU8, info.resolved_yaml.data(),
-            static_cast<int64_t>(info.resolved_yaml.size()));
+  info.resolved_yaml = read_text(file, "config");
+  if (file.exists("hf_config")) info.hf_config = read_text(file, "hf_config");
   return info;
 }
 

@@ -11,6 +11,9 @@
 namespace moiety {
 
 inline constexpr int64_t kCheckpointFormat = 1;
+/// Attribute of a data set that was imported in another dtype: those of its source's tensors, in
+/// the order of the columns ("bf16,f32").
+inline constexpr const char* kSourceDtypes = "source_dtypes";
 
 /// A tensor of the training state and the path under which it is saved.
 struct SavedTensor {

@@ -1,28 +1,58 @@
 // From a file to a parameter table.
+#include "core/checkpoint/load.h"
+
 #include <algorithm>
 #include <cstring>
-#include <set>
 
 #include "core/base/check.h"
 #include "core/base/strings.h"
 #include "core/checkpoint/crc32.h"
-#include "core/checkpoint/layout.h"
 
 namespace moiety {
 
 namespace {
 
-/// Every difference between the names in the file and in the model, in one error.
-void check_names(const h5::File& file, const std::vector<SavedTensor>& tensors,
-                 const std::vector<std::string>& groups) {
-  std::set<std::string> expected, found;
-  for (const SavedTensor& tensor : tensors) {
-    for (int64_t i = 0; i < tensor.slices(); ++i) expected.insert(tensor.slice_path(i));
+void append_widened(const std::vector<uint8_t>& bytes, DType dtype, std::vector<float>& out) {
+  const auto widen = [&](auto x) {
+    for (size_t i = 0; i < bytes.size(); i += sizeof x) {
+      std::memcpy(&x, &bytes[i], sizeof x);
+      out.push_back(static_cast<float>(x));
+    }
+  };
+  if (dtype == DType::kF32) {
+    const size_t before = out.size();
+    out.resize(before + bytes.size() / sizeof(float));
+    if (!bytes.empty()) std::memcpy(out.data() + before, bytes.data(), bytes.size());
+    return;
   }
+  if (dtype == DType::kBF16) return widen(BFloat16{});
+  widen(Float16{});
+}
+
+bool is_float(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
+}
+
+/// Parameters are the model's in f32, whatever the precision they were saved with.
+bool is_parameter(const SavedTensor& tensor) { return tensor.path.starts_with("parameters/"); }
+
+}  // namespace
+
+void add_slice_paths(const SavedTensor& tensor, std::set<std::string>& paths) {
+  for (int64_t i = 0; i < tensor.slices(); ++i) paths.insert(tensor.slice_path(i));
+}
+
+std::set<std::string> datasets_of(const h5::File& file, const std::vector<std::string>& groups) {
+  std::set<std::string> found;
   for (const std::string& group : groups) {
     if (!file.exists(group)) continue;
     for (const std::string& name : file.datasets(group)) found.insert(name);
   }
+  return found;
+}
+
+void check_names(const h5::File& file, const std::set<std::string>& expected,
+                 const std::set<std::string>& found) {
   std::vector<std::string> missing, unexpected;
   std::set_difference(expected.begin(), expected.end(), found.begin(), found.end(),
                       std::back_inserter(missing));
@@ -47,14 +77,7 @@ void check_names(const h5::File& file, const std::vector<SavedTensor>& tensors,
   throw Error(text);
 }
 
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16;
-}
-
-/// Parameters are the model's in f32, whatever the precision they were saved with.
-bool is_parameter(const SavedTensor& tensor) { return tensor.path.starts_with("parameters/"); }
-
-void check_shape(const h5::File& file, const SavedTensor& tensor, const std::string& path) {
+static void check_shape(const h5::File& file, const SavedTensor& tensor, const std::string& path) {
   const h5::DatasetInfo info = file.info(path);
   const std::vector<int64_t> shape = tensor.slice_shape();
   const bool type_fits =
@@ -64,7 +87,6 @@ void check_shape(const h5::File& file, const SavedTensor& tensor, const std::str
                info.type, shape_text(info.shape), name_of(tensor.dtype), shape_text(shape));
 }
 
-/// The bytes of a data set, checked against its CRC-32.
 std::vector<uint8_t> read_checked(const h5::File& file, const std::string& path, DType dtype,
                                   int64_t elements) {
   std::vector<uint8_t> bytes(static_cast<size_t>(elements * size_of(dtype)));
@@ -76,24 +98,7 @@ std::vector<uint8_t> read_checked(const h5::File& file, const std::string& path,
   return bytes;
 }
 
-void append_widened(const std::vector<uint8_t>& bytes, DType dtype, std::vector<float>& out) {
-  const auto widen = [&](auto x) {
-    for (size_t i = 0; i < bytes.size(); i += sizeof x) {
-      std::memcpy(&x, &bytes[i], sizeof x);
-      out.push_back(static_cast<float>(x));
-    }
-  };
-  if (dtype == DType::kF32) {
-    const size_t before = out.size();
-    out.resize(before + bytes.size() / sizeof(float));
-    if (!bytes.empty()) std::memcpy(out.data() + before, bytes.data(), bytes.size());
-    return;
-  }
-  if (dtype == DType::kBF16) return widen(BFloat16{});
-  widen(Float16{});
-}
-
-void load_parameter(const h5::File& file, const SavedTensor& tensor, ParameterTable& table) {
+std::vector<float> read_floats(const h5::File& file, const SavedTensor& tensor) {
   std::vector<float> values;
   values.reserve(static_cast<size_t>(tensor.slice_elements() * tensor.slices()));
   for (int64_t slice = 0; slice < tensor.slices(); ++slice) {
@@ -101,11 +106,16 @@ void load_parameter(const h5::File& file, const SavedTensor& tensor, ParameterTa
     const DType dtype = *file.info(path).dtype;
     append_widened(read_checked(file, path, dtype, tensor.slice_elements()), dtype, values);
   }
-  table.write(*tensor.entry, values);
+  return values;
 }
 
-/// Buffers and optimizer state go up as they are.
-void load_bytes(const h5::File& file, const SavedTensor& tensor, const ParameterTable& table) {
+void check_shapes(const h5::File& file, const SavedTensor& tensor) {
+  for (int64_t i = 0; i < tensor.slices(); ++i) check_shape(file, tensor, tensor.slice_path(i));
+}
+
+void load_tensor(const h5::File& file, const SavedTensor& tensor, ParameterTable& table) {
+  if (is_parameter(tensor)) return table.write(*tensor.entry, read_floats(file, tensor));
+  // Buffers and optimizer state go up as they are.
   const auto bytes = static_cast<size_t>(tensor.slice_elements() * size_of(tensor.dtype));
   for (int64_t slice = 0; slice < tensor.slices(); ++slice) {
     const std::vector<uint8_t> data =
@@ -116,28 +126,20 @@ void load_bytes(const h5::File& file, const SavedTensor& tensor, const Parameter
   }
 }
 
-CheckpointInfo load(const std::filesystem::path& path, ParameterTable& table, bool state) {
+static CheckpointInfo load(const std::filesystem::path& path, ParameterTable& table, bool state) {
   const h5::File file(path, h5::File::Mode::kRead);
   check_manifest(file);
   const std::vector<SavedTensor> tensors = tensors_of(table, state);
   std::vector<std::string> groups = {"parameters", "buffers"};
   if (state) groups.push_back("optimizer");
-  check_names(file, tensors, groups);
+  std::set<std::string> expected;
+  for (const SavedTensor& tensor : tensors) add_slice_paths(tensor, expected);
+  check_names(file, expected, datasets_of(file, groups));
   // Nothing is written before everything is known to fit.
-  for (const SavedTensor& tensor : tensors) {
-    for (int64_t i = 0; i < tensor.slices(); ++i) check_shape(file, tensor, tensor.slice_path(i));
-  }
-  for (const SavedTensor& tensor : tensors) {
-    if (is_parameter(tensor)) {
-      load_parameter(file, tensor, table);
-    } else {
-      load_bytes(file, tensor, table);
-    }
-  }
+  for (const SavedTensor& tensor : tensors) check_shapes(file, tensor);
+  for (const SavedTensor& tensor : tensors) load_tensor(file, tensor, table);
   return read_info(file);
 }
-
-}  // namespace
 
 CheckpointInfo load_checkpoint(const std::filesystem::path& file, ParameterTable& table) {
   return load(file, table, /*state=*/true);

@@ -140,19 +140,35 @@ void SafetensorsFile::check_layout(uint64_t data_bytes) const {
   if (end != data_bytes) fail("bytes after the last tensor");
 }
 
-std::vector<float> SafetensorsFile::read(const std::string& name) const {
+const SafetensorsFile::Entry& SafetensorsFile::entry(const std::string& name) const {
   const auto found = entries_.find(name);
   MOIETY_CHECK(found != entries_.end(), "{}: no tensor '{}'", path_.string(), name);
-  const Entry& entry = found->second;
-  const bool f32 = entry.dtype == "F32", bf16 = entry.dtype == "BF16", f16 = entry.dtype == "F16";
-  MOIETY_CHECK(f32 || bf16 || f16, "{}: tensor '{}' is {}, expected F32, BF16 or F16",
-               path_.string(), name, entry.dtype);
-  std::vector<uint8_t> bytes(entry.end - entry.begin);
+  return found->second;
+}
+
+DType SafetensorsFile::dtype(const std::string& name) const {
+  const std::string& dtype = entry(name).dtype;
+  if (dtype == "F32") return DType::kF32;
+  if (dtype == "BF16") return DType::kBF16;
+  MOIETY_CHECK(dtype == "F16", "{}: tensor '{}' is {}, expected F32, BF16 or F16", path_.string(),
+               name, dtype);
+  return DType::kF16;
+}
+
+std::vector<uint8_t> SafetensorsFile::read_bytes(const std::string& name) const {
+  const Entry& found = entry(name);
+  std::vector<uint8_t> bytes(found.end - found.begin);
   std::ifstream in(path_, std::ios::binary);
-  in.seekg(static_cast<std::streamoff>(data_begin_ + entry.begin));
+  in.seekg(static_cast<std::streamoff>(data_begin_ + found.begin));
   if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()))) {
     fail("the data of tensor '" + name + "' ends early");
   }
+  return bytes;
+}
+
+std::vector<float> SafetensorsFile::read(const std::string& name) const {
+  const bool f32 = dtype(name) == DType::kF32, bf16 = dtype(name) == DType::kBF16;
+  const std::vector<uint8_t> bytes = read_bytes(name);
   std::vector<float> values(bytes.size() / (f32 ? 4 : 2));
   if (values.empty()) return values;
   if (f32) {

@@ -26,11 +26,16 @@ class MOIETY_API SafetensorsFile {
 
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, Entry>& entries() const { return entries_; }
-  /// The elements as f32: exact for F32, F16 and BF16, other dtypes are an error.
+  /// f32, f16 or bf16; other dtypes are an error.
+  DType dtype(const std::string& name) const;
+  /// The elements as they lie in the file.
+  std::vector<uint8_t> read_bytes(const std::string& name) const;
+  /// The elements as f32, which is exact for f16 and bf16.
   std::vector<float> read(const std::string& name) const;
 
  private:
   [[noreturn]] void fail(const std::string& what) const;
+  const Entry& entry(const std::string& name) const;
   void check_layout(uint64_t data_bytes) const;
 
   std::filesystem::path path_;
@@ -44,10 +49,14 @@ class MOIETY_API SafetensorsFolder {
   explicit SafetensorsFolder(const std::filesystem::path& folder);
   std::vector<std::string> names() const;
   bool contains(const std::string& name) const { return owner_.count(name) != 0; }
-  /// Throws Error unless the tensor is there and has this shape.
+  // Each throws Error unless the tensor is there and has this shape.
+  DType dtype(const std::string& name, const std::vector<int64_t>& shape) const;
+  std::vector<uint8_t> read_bytes(const std::string& name, const std::vector<int64_t>& shape) const;
   std::vector<float> read(const std::string& name, const std::vector<int64_t>& shape) const;
 
  private:
+  const SafetensorsFile& owner(const std::string& name, const std::vector<int64_t>& shape) const;
+
   std::filesystem::path folder_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, const SafetensorsFile*> owner_;

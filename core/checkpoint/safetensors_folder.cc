@@ -55,8 +55,8 @@ std::vector<std::string> SafetensorsFolder::names() const {
   return out;
 }
 
-std::vector<float> SafetensorsFolder::read(const std::string& name,
-                                           const std::vector<int64_t>& shape) const {
+const SafetensorsFile& SafetensorsFolder::owner(const std::string& name,
+                                                const std::vector<int64_t>& shape) const {
   const auto found = owner_.find(name);
   MOIETY_CHECK(found != owner_.end(), "{}: no tensor '{}'{}", folder_.string(), name,
                did_you_mean(name, names()));
@@ -64,7 +64,19 @@ std::vector<float> SafetensorsFolder::read(const std::string& name,
   const SafetensorsFile::Entry& entry = file.entries().at(name);
   MOIETY_CHECK(entry.shape == shape, "{}: tensor '{}' has shape {}, config.json says {}",
                file.path().string(), name, shape_text(entry.shape), shape_text(shape));
-  return file.read(name);
+  return file;
+}
+
+DType SafetensorsFolder::dtype(const std::string& name, const std::vector<int64_t>& shape) const {
+  return owner(name, shape).dtype(name);
+}
+std::vector<uint8_t> SafetensorsFolder::read_bytes(const std::string& name,
+                                                   const std::vector<int64_t>& shape) const {
+  return owner(name, shape).read_bytes(name);
+}
+std::vector<float> SafetensorsFolder::read(const std::string& name,
+                                           const std::vector<int64_t>& shape) const {
+  return owner(name, shape).read(name);
 }
 
 }  // namespace moiety

@@ -40,6 +40,11 @@ void CheckpointWriter::add(const SavedTensor& tensor, int64_t slice, const void*
   out_->set(path, "dtype", std::string(name_of(tensor.dtype)));
 }
 
+void CheckpointWriter::set(const SavedTensor& tensor, int64_t slice, const std::string& name,
+                           const std::string& value) {
+  out_->set(tensor.slice_path(slice), name, value);
+}
+
 void CheckpointWriter::finish() {
   for (const auto& [path, slices] : experts_) {
     const auto written = static_cast<int64_t>(slices.written.size());

@@ -20,6 +20,9 @@ class MOIETY_API CheckpointWriter {
 
   /// One data set: a whole tensor, or slice `slice` of an expert tensor. `data` is on the host.
   void add(const SavedTensor& tensor, int64_t slice, const void* data);
+  /// An attribute of a data set that was added.
+  void set(const SavedTensor& tensor, int64_t slice, const std::string& name,
+           const std::string& value);
   /// Checks that every expert was written, seals, syncs and renames the file.
   void finish();
 

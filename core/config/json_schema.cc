@@ -191,7 +191,11 @@ Json section_schema(const std::string& section, PluginRegistry& plugins) {
     const std::string path = child_path(section, name);
     const Key* key = keys.find(path);
     if (key == nullptr) {
-      properties.emplace_back(name, section_schema(path, plugins));
+      Json schema = section_schema(path, plugins);
+      if (const Key* whole = keys.shorthand(path)) {
+        schema = object({{"anyOf", Json::Array{std::move(schema), key_schema(*whole, plugins)}}});
+      }
+      properties.emplace_back(name, std::move(schema));
       continue;
     }
     const Json schema = key_schema(*key, plugins);

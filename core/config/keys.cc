@@ -49,6 +49,12 @@ bool Keys::is_section(std::string_view path) const {
                      [&](const Key& k) { return k.path().starts_with(inside); });
 }
 
+const Key* Keys::shorthand(std::string_view path) const {
+  const auto it = std::find_if(keys_.begin(), keys_.end(),
+                               [&](const Key& k) { return k.shorthand && k.section() == path; });
+  return it == keys_.end() ? nullptr : &*it;
+}
+
 std::vector<std::string> Keys::children(std::string_view section) const {
   const std::string inside = section.empty() ? "" : std::string(section) + ".";
   std::vector<std::string> names;
@@ -161,6 +167,10 @@ KeyRef KeyRef::duration() {
 }
 KeyRef KeyRef::later_choices(std::vector<std::string> names) {
   key_.later_choices = std::move(names);
+  return *this;
+}
+KeyRef KeyRef::shorthand() {
+  key_.shorthand = true;
   return *this;
 }
 KeyRef KeyRef::nullable() {

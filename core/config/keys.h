@@ -38,6 +38,7 @@ struct Key {
   std::string gate_option;                 // kGateOption
   ComponentKind kind{};                    // kComponent
   bool nullable = false;                   // null stands for the default
+  bool shorthand = false;                  // a scalar in place of its section is its value
 
   std::function<void(Draft&, const Value&)> store;
   std::function<Value(const RunConfig&, const Inputs&)> value;
@@ -84,6 +85,7 @@ class KeyRef {
   KeyRef single();
   KeyRef duration();
   KeyRef nullable();
+  KeyRef shorthand();
   KeyRef later_choices(std::vector<std::string> names);
 
  private:
@@ -104,6 +106,8 @@ class Keys {
   /// The key whose section is `section` and whose last part or alias is `name`.
   const Key* find(std::string_view section, std::string_view name) const;
   bool is_section(std::string_view path) const;
+  /// The key that a scalar in place of the section `path` sets, or nullptr.
+  const Key* shorthand(std::string_view path) const;
   /// Names that may stand directly inside a section ("" = the top).
   std::vector<std::string> children(std::string_view section) const;
 

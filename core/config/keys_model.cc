@@ -3,8 +3,59 @@
 
 namespace moiety::config {
 
+namespace {
+
+constexpr double kMaxSize = 1 << 24;
+
+int64_t derived_head_dim(const ModelConfig& m) {
+  if (m.attention == "mla") return m.mla.qk_nope_head_dim + m.mla.qk_rope_head_dim;
+  return m.hidden / m.heads;
+}
+
+void declare_latent_keys(Keys& keys) {
+  auto mla = keys.section<LatentConfig>("model.mla",
+                                        [](RunConfig& c) -> LatentConfig& { return c.model.mla; });
+  mla.field("q_lora_rank", &LatentConfig::q_lora_rank,
+            "width of the queries' latent; 0 = queries come straight from the input")
+      .range(0, kMaxSize);
+  mla.field("kv_lora_rank", &LatentConfig::kv_lora_rank,
+            "width of the latent that keys and values share")
+      .range(1, kMaxSize);
+  mla.field("qk_nope_head_dim", &LatentConfig::qk_nope_head_dim,
+            "numbers of a query or key that do not turn with the position")
+      .range(1, 256);
+  mla.field("qk_rope_head_dim", &LatentConfig::qk_rope_head_dim,
+            "numbers that turn; those of the key are one for all heads")
+      .range(2, 256);
+  mla.field("v_head_dim", &LatentConfig::v_head_dim, "numbers of a value").range(1, 256);
+}
+
+void declare_init_keys(Keys& keys) {
+  auto init = keys.section<InitFrom>("model.init_from",
+                                     [](RunConfig& c) -> InitFrom& { return c.model.init_from; });
+  init.field(
+          "checkpoint", &InitFrom::checkpoint,
+          "a checkpoint, or the run directory of one, whose weights the run starts from (weights "
+          "only), relative to the current directory; empty = none. `init_from: FILE` is short "
+          "for it")
+      .shorthand();
+  init.field("layers", &InitFrom::layers,
+             "the layer of the checkpoint that each layer starts from, counted from 0, for a model "
+             "with fewer or more layers than its source")
+      .range(0, 9999)
+      .integers()
+      .default_text("the same numbers");
+  init.field("upcycle", &InitFrom::upcycle,
+             "MoE layers start from the checkpoint's dense layers: every expert a copy, or one of "
+             "ffn_hidden / moe.hidden slices");
+  init.field("noise", &InitFrom::noise,
+             "normal noise on upcycled experts, its deviation relative to that of the weights")
+      .range(0, 10);
+}
+
+}  // namespace
+
 void declare_model_keys(Keys& keys) {
-  constexpr double kMaxSize = 1 << 24;
   auto model =
       keys.section<ModelConfig>("model", [](RunConfig& c) -> ModelConfig& { return c.model; });
   model
@@ -17,12 +68,27 @@ void declare_model_keys(Keys& keys) {
              "decoder layers; of a classifier, places for MoE layers behind the dense ones")
       .range(1, 10000);
   model.field("hidden", &ModelConfig::hidden, "width of the residual stream").range(1, kMaxSize);
-  model.field("heads", &ModelConfig::heads, "attention heads; they divide hidden").range(1, 65536);
+  model.field("heads", &ModelConfig::heads, "attention heads; they divide hidden, or give head_dim")
+      .range(1, 65536);
   model
       .field("kv_heads", &ModelConfig::kv_heads,
              "key/value heads, fewer than heads for grouped-query attention; they divide heads")
       .range(1, 65536)
       .derived("model.heads", [](RunConfig& c) { c.model.kv_heads = c.model.heads; });
+  model.field("head_dim", &ModelConfig::head_dim, "numbers of a query or key")
+      .range(1, 256)
+      .derived("model.hidden / model.heads; with mla qk_nope_head_dim + qk_rope_head_dim",
+               [](RunConfig& c) { c.model.head_dim = derived_head_dim(c.model); });
+  model
+      .field("attention", &ModelConfig::attention,
+             "how queries, keys and values are made: by one product (mha, with kv_heads grouped), "
+             "or through latents (mla, DeepSeek-V2 and V3)")
+      .one_of({"mha", "mla"});
+  model
+      .field("qk_norm", &ModelConfig::qk_norm,
+             "RMS norm of queries and keys before they turn: of each head (Qwen3), or of all heads "
+             "together (OLMoE)")
+      .one_of({"none", "head", "projection"});
   model.field("ffn_hidden", &ModelConfig::ffn_hidden, "width of the dense feed-forward layers")
       .range(1, kMaxSize)
       .derived("4 * model.hidden", [](RunConfig& c) { c.model.ffn_hidden = 4 * c.model.hidden; });
@@ -42,6 +108,8 @@ void declare_model_keys(Keys& keys) {
   model.field("positions", &ModelConfig::positions, "how a token knows its place")
       .one_of({"learned", "rope", "none"});
   model.field("rope_theta", &ModelConfig::rope_theta, "base of the rotary angles").range(1, 1e12);
+  model.field("rope_interleaved", &ModelConfig::rope_interleaved,
+              "neighbours turn together (GPT-J, DeepSeek), not the halves of a head (Llama)");
   model.field("norm_eps", &ModelConfig::norm_eps, "added under the root of a norm").range(0, 1);
   model
       .field("init_std", &ModelConfig::init_std,
@@ -68,11 +136,10 @@ void declare_model_keys(Keys& keys) {
              "widths of a classifier's dense layers with ReLU; empty = none")
       .range(1, kMaxSize)
       .integers();
-  model.field("init_from", &ModelConfig::init_from,
-              "a checkpoint whose weights the run starts from (weights only), relative to the "
-              "current directory; empty = none");
   model.field("freeze", &ModelConfig::freeze,
               "names of parameters that are not trained; * and ? as in a shell");
+  declare_latent_keys(keys);
+  declare_init_keys(keys);
 }
 
 }  // namespace moiety::config

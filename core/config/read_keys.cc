@@ -41,6 +41,9 @@ class KeyReader {
       if (const Key* key = keys.find(section, entry.key)) {
         d_.given.emplace(key->path(), entry.value.mark);
         if (d_.report.ok(key->path())) read(*key, entry);
+      } else if (const Key* whole = keys.shorthand(path); whole && entry.value.is_scalar()) {
+        d_.given.emplace(whole->path(), entry.value.mark);
+        read(*whole, entry);
       } else if (keys.is_section(path)) {
         d_.given.emplace(path, entry.mark);
         read_section(entry.value, path);

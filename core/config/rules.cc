@@ -17,8 +17,10 @@ bool is_unbalanced(const RunConfig& c) {
 
 }  // namespace
 
+namespace {
+
 /// A classifier's images must outlast its convolutions, and only a decoder has tokens.
-static void check_classifier(Draft& d) {
+void check_classifier(Draft& d) {
   const ModelConfig& m = d.config.model;
   if (m.image.size() != 3) {
     d.report.add(
@@ -52,27 +54,107 @@ static void check_classifier(Draft& d) {
   }
 }
 
-void check_model(Draft& d) {
+/// The width that rope turns, as it came about.
+void check_rope(Draft& d, int64_t width, const std::string& arithmetic) {
+  if (!d.ok({"model.positions"}) || d.config.model.positions != "rope" || width % 2 == 0) return;
+  d.report.add(d.where({"model.positions"}), "model.positions",
+               "rope turns pairs of numbers and needs an even head width, got " + arithmetic);
+}
+
+void check_heads(Draft& d) {
   const ModelConfig& m = d.config.model;
-  if (m.type == "classifier") return check_classifier(d);
-  if (!d.ok({"model.hidden", "model.heads"})) return;
-  if (m.hidden % m.heads != 0) {
+  if (!d.ok({"model.hidden", "model.heads", "model.head_dim"})) return;
+  if (d.is_given("model.head_dim")) {
+    check_rope(d, m.head_dim, "head_dim " + text(m.head_dim));
+  } else if (m.hidden % m.heads != 0) {
     d.report.add(d.where({"model.heads", "model.hidden"}), "model.heads",
                  "the heads do not divide the width: hidden " + text(m.hidden) + " % heads " +
                      text(m.heads) + " = " + text(m.hidden % m.heads));
     return;
+  } else {
+    check_rope(d, m.head_dim,
+               "hidden " + text(m.hidden) + " / heads " + text(m.heads) + " = " + text(m.head_dim));
   }
-  const int64_t head = m.hidden / m.heads;
-  if (d.ok({"model.positions"}) && m.positions == "rope" && head % 2 != 0) {
-    d.report.add(d.where({"model.positions"}), "model.positions",
-                 "rope turns pairs of numbers and needs an even head width, got hidden " +
-                     text(m.hidden) + " / heads " + text(m.heads) + " = " + text(head));
+  if (m.head_dim > 256) {
+    d.report.add(d.where({"model.heads", "model.hidden"}), "model.heads",
+                 "a head has " + text(m.head_dim) + " numbers, hidden " + text(m.hidden) +
+                     " / heads " + text(m.heads) + "; at most 256");
   }
   if (d.ok({"model.kv_heads"}) && m.heads % m.kv_heads != 0) {
     d.report.add(d.where({"model.kv_heads", "model.heads"}), "model.kv_heads",
                  "the key/value heads do not divide the heads: heads " + text(m.heads) +
                      " % kv_heads " + text(m.kv_heads) + " = " + text(m.heads % m.kv_heads));
   }
+}
+
+/// What latent attention leaves no choice about.
+void check_latent(Draft& d) {
+  const ModelConfig& m = d.config.model;
+  const int64_t head = m.mla.qk_nope_head_dim + m.mla.qk_rope_head_dim;
+  if (m.head_dim != head && d.ok({"model.mla.qk_nope_head_dim", "model.mla.qk_rope_head_dim"})) {
+    d.report.add(d.where({"model.head_dim"}), "model.head_dim",
+                 "with attention mla it is qk_nope_head_dim " + text(m.mla.qk_nope_head_dim) +
+                     " + qk_rope_head_dim " + text(m.mla.qk_rope_head_dim) + " = " + text(head) +
+                     ", got " + text(m.head_dim) + "; leave it out");
+  } else if (head > 256) {
+    d.report.add(d.where({"model.mla.qk_nope_head_dim"}), "model.mla.qk_nope_head_dim",
+                 "with qk_rope_head_dim a head has " + text(head) + " numbers; at most 256");
+  }
+  if (m.kv_heads != m.heads) {
+    d.report.add(d.where({"model.kv_heads"}), "model.kv_heads",
+                 "with attention mla every head has its own keys and values; leave it out");
+  }
+  if (m.qk_norm != "none") {
+    d.report.add(d.where({"model.qk_norm"}), "model.qk_norm",
+                 "attention mla has norms of its own, on the latents; expected none");
+  }
+  if (m.positions != "rope") {
+    d.report.add(d.where({"model.positions"}), "model.positions",
+                 "attention mla turns a part of each query and key; expected rope");
+  }
+  if (m.mla.qk_rope_head_dim % 2 != 0) {
+    d.report.add(d.where({"model.mla.qk_rope_head_dim"}), "model.mla.qk_rope_head_dim",
+                 "rope turns pairs of numbers; expected an even number, got " +
+                     text(m.mla.qk_rope_head_dim));
+  }
+}
+
+void check_init_from(Draft& d) {
+  const InitFrom& from = d.config.model.init_from;
+  if (from.checkpoint.empty()) {
+    for (const char* key : {"layers", "upcycle", "noise"}) {
+      const std::string path = std::string("model.init_from.") + key;
+      if (d.is_given(path) && (!from.layers.empty() || from.upcycle || from.noise > 0)) {
+        d.report.add(d.where({path}), path, "there is no model.init_from.checkpoint to start from");
+      }
+    }
+    return;
+  }
+  const int64_t layers = d.config.model.layers, count = std::ssize(from.layers);
+  if (count != 0 && count != layers && d.ok({"model.layers", "model.init_from.layers"})) {
+    d.report.add(d.where({"model.init_from.layers"}), "model.init_from.layers",
+                 "names " + text(count) + " layers, but model.layers is " + text(layers) +
+                     "; expected one for each");
+  }
+  if (from.noise > 0 && !from.upcycle) {
+    d.report.add(d.where({"model.init_from.noise"}), "model.init_from.noise",
+                 "falls on upcycled experts alone; expected 0, or model.init_from.upcycle: true");
+  }
+}
+
+}  // namespace
+
+void check_model(Draft& d) {
+  if (d.config.model.type == "classifier") {
+    check_classifier(d);
+    return check_init_from(d);
+  }
+  if (d.config.model.attention == "mla") {
+    check_latent(d);
+  } else {
+    check_heads(d);
+  }
+  check_init_from(d);
 }
 
 void check_precision(Draft& d) {

@@ -49,22 +49,44 @@ struct Fp16Config {
   double min_loss_scale = 1;
 };
 
+/// Sizes of multi-head latent attention, under the names of DeepSeek's config.json.
+struct LatentConfig {
+  int64_t q_lora_rank = 0;  // 0: queries come straight from the input
+  int64_t kv_lora_rank = 512;
+  int64_t qk_nope_head_dim = 128, qk_rope_head_dim = 64, v_head_dim = 128;
+};
+
+/// The checkpoint that a run's weights come from.
+struct InitFrom {
+  std::filesystem::path checkpoint;
+  std::vector<int64_t> layers;  // the source's layer of each layer; empty = the same numbers
+  bool upcycle = false;         // MoE layers may come from dense ones
+  double noise = 0;             // added to upcycled experts, relative to the weights' deviation
+};
+
 struct ModelConfig {
   std::string type = "gpt";  // gpt | classifier
   int64_t layers = 4, hidden = 256, heads = 4, kv_heads = 4 /*default: heads*/;
+  int64_t head_dim = 0;           // 0 = hidden / heads
+  std::string attention = "mha";  // mha | mla
+  std::string qk_norm = "none";   // none | head | projection
+  LatentConfig mla;
   int64_t ffn_hidden = 1024;  // default 4 * hidden
   int64_t vocab_size = 256, sequence_length = 256;
   std::string norm = "layernorm";     // layernorm | rmsnorm
   std::string activation = "gelu";    // relu | gelu | gelu_tanh | swiglu (dense layers)
   std::string positions = "learned";  // learned | rope | none
   double rope_theta = 10000, norm_eps = 1e-5, init_std = 0.02;
+  bool rope_interleaved = false;
   bool tie_embeddings = true, bias = true;
   double dropout = 0, attention_dropout = 0;
   std::vector<int64_t> image = {3, 32, 32};  // C, H, W of a classifier
   std::vector<int64_t> convolutions;         // its channels: 5 x 5, ReLU, 2 x 2 max pooling each
   std::vector<int64_t> dense;                // its dense layers with ReLU: their widths
-  std::filesystem::path init_from;           // a checkpoint; weights only
+  InitFrom init_from;                        // weights only
   std::vector<std::string> freeze;           // glob patterns of parameter names
+
+  int64_t head_width() const { return head_dim > 0 ? head_dim : hidden / heads; }
 };
 
 enum class ForcedRouting : uint8_t { kNone, kBalanced, kZipf };

@@ -1,11 +1,14 @@
-// Multi-head attention with its projections: qkv product, rotation, attention, output product.
+// Multi-head attention with its projections: queries, keys and values (qkv_projection.h), rotation,
+// attention, output product.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "core/config/run_config.h"
 #include "core/model/linear.h"
+#include "core/model/qkv_projection.h"
 #include "core/ops/attention.h"
 
 namespace moiety {
@@ -20,13 +23,14 @@ struct BatchShape {
 /// What one forward leaves for its backward.
 struct AttentionCall {
   ConstTensorView x;        // [T, D], the block's input
-  TensorView qkv, context;  // [T, (Hq + 2 Hkv) hd], [T, Hq hd]
+  TensorView qkv, context;  // [T, (Hq + Hkv) hd + Hkv vd], [T, Hq vd]
   TensorView log_sum;       // f32 [T, Hq]
+  QkvCall projection;
 };
 
 class AttentionBlock {
  public:
-  /// Declares "prefix.qkv.{weight, bias}" and "prefix.out.{weight, bias}".
+  /// Declares what its QkvProjection does, and "prefix.out.{weight, bias}".
   AttentionBlock(ParameterTable& table, const std::string& prefix, const ModelConfig& config,
                  int64_t layer);
 
@@ -39,12 +43,14 @@ class AttentionBlock {
 
  private:
   ops::AttentionShape attention_shape(const BatchShape& shape) const;
-  int64_t qkv_width() const { return (heads_ + 2 * kv_heads_) * head_dim_; }
 
-  int64_t width_, heads_, kv_heads_, head_dim_;
+  int64_t width_;
+  ops::AttentionShape shape_;  // of one token
   bool rotate_;
-  double theta_, dropout_;
-  Linear qkv_, out_;
+  ops::RopeForm rope_;
+  double dropout_;
+  std::unique_ptr<QkvProjection> qkv_;
+  Linear out_;
 };
 
 }  // namespace moiety

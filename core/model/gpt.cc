@@ -35,14 +35,15 @@ static const ModelConfig& checked(const ModelConfig& config) {
     if (!condition) throw ConfigError(text);
   };
   require(
-      config.heads > 0 && config.hidden % config.heads == 0,
+      config.heads > 0 && (config.head_dim > 0 || config.hidden % config.heads == 0),
       fmt::format("model.hidden {} is no multiple of model.heads {}", config.hidden, config.heads));
   require(config.kv_heads > 0 && config.heads % config.kv_heads == 0,
           fmt::format("model.heads {} is no multiple of model.kv_heads {}", config.heads,
                       config.kv_heads));
-  require(config.positions != "rope" || config.hidden / config.heads % 2 == 0,
-          fmt::format("model.positions rope needs an even head size; {} / {} is {}", config.hidden,
-                      config.heads, config.hidden / config.heads));
+  const int64_t turning =
+      config.attention == "mla" ? config.mla.qk_rope_head_dim : config.head_width();
+  require(config.positions != "rope" || turning % 2 == 0,
+          fmt::format("model.positions rope needs an even head size, got {}", turning));
   return config;
 }
 

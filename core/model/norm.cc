@@ -5,8 +5,8 @@
 
 namespace moiety {
 
-static Parameter add_vector(ParameterTable& table, const std::string& name, Init init,
-                            int64_t width, int64_t layer) {
+Parameter add_norm_vector(ParameterTable& table, const std::string& name, Init init, int64_t width,
+                          int64_t layer) {
   ParamSpec spec;
   spec.shape = {width};
   spec.init = init;
@@ -19,10 +19,10 @@ Norm::Norm(ParameterTable& table, const std::string& name, NormKind kind, double
            bool bias, int64_t layer)
     : kind_(kind),
       eps_(eps),
-      weight_(add_vector(table, name + ".weight", Init::kOnes, width, layer)),
+      weight_(add_norm_vector(table, name + ".weight", Init::kOnes, width, layer)),
       bias_(nullptr),
       has_bias_(bias && kind == NormKind::kLayerNorm) {
-  if (has_bias_) bias_ = add_vector(table, name + ".bias", Init::kZeros, width, layer);
+  if (has_bias_) bias_ = add_norm_vector(table, name + ".bias", Init::kZeros, width, layer);
 }
 
 void Norm::forward(Exec& exec, ConstTensorView x, TensorView y, TensorView statistics) const {

@@ -10,6 +10,10 @@ namespace moiety {
 
 enum class NormKind : uint8_t { kLayerNorm, kRmsNorm };
 
+/// A vector of a norm: f32 [width], never decayed.
+Parameter add_norm_vector(ParameterTable& table, const std::string& name, Init init, int64_t width,
+                          int64_t layer);
+
 class Norm {
  public:
   /// Declares "name.weight" [D] and, for a layer norm with `bias`, "name.bias" [D].

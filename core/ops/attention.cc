@@ -15,10 +15,12 @@ void check(const char* op, const AttentionShape& s, ConstTensorView qkv, ConstTe
                "{}: {} heads cannot share {} key and value heads evenly", op, s.heads, s.kv_heads);
   MOIETY_CHECK(s.head_dim >= 1 && s.head_dim <= 256, "{}: head_dim is {}, supported are 1 to 256",
                op, s.head_dim);
+  MOIETY_CHECK(s.values() >= 1 && s.values() <= 256, "{}: value_dim is {}, supported are 1 to 256",
+               op, s.values());
   MOIETY_CHECK(s.dropout >= 0 && s.dropout < 1, "{}: dropout {} is not in [0, 1)", op, s.dropout);
   const int64_t tokens = s.batch * s.sequence;
-  check_shape(op, "qkv", qkv, {tokens, (s.heads + 2 * s.kv_heads) * s.head_dim});
-  check_shape(op, "out", out, {tokens, s.heads * s.head_dim});
+  check_shape(op, "qkv", qkv, {tokens, s.qkv_width()});
+  check_shape(op, "out", out, {tokens, s.out_width()});
   check_same_dtype(op, "out", out, qkv.dtype);
   check_shape(op, "log_sum", log_sum, {tokens, s.heads});
 }

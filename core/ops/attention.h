@@ -11,12 +11,20 @@ namespace moiety::ops {
 struct AttentionShape {
   int64_t batch = 1, sequence = 1;
   int64_t heads = 1, kv_heads = 1;  // heads % kv_heads == 0: a group shares keys and values
-  int64_t head_dim = 1;
-  double scale = 1;    // of the scores, 1 / sqrt(head_dim)
-  double dropout = 0;  // of the probabilities; key "attention_dropout"
+  int64_t head_dim = 1;             // hd, of queries and keys
+  double scale = 1;                 // of the scores, 1 / sqrt(head_dim)
+  double dropout = 0;               // of the probabilities; key "attention_dropout"
+  int64_t value_dim = 0;            // vd, of values and outputs; 0 = head_dim
+
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
+  /// Columns of q, k and v side by side, where those of a key/value head begin, and of the output.
+  int64_t qkv_width() const { return value_column(kv_heads); }
+  int64_t key_column(int64_t kv) const { return (heads + kv) * head_dim; }
+  int64_t value_column(int64_t kv) const { return key_column(kv_heads) + kv * values(); }
+  int64_t out_width() const { return heads * values(); }
 };
 
-/// qkv [T, (heads + 2 kv_heads) head_dim] holds q, k, v side by side; out [T, heads * head_dim];
+/// qkv [T, heads hd + kv_heads hd + kv_heads vd] holds q, k, v side by side; out [T, heads vd];
 /// log_sum f32 [T, heads] for backward.
 MOIETY_API void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
                           TensorView log_sum);
@@ -24,8 +32,16 @@ MOIETY_API void attention_backward(Exec&, const AttentionShape&, ConstTensorView
                                    ConstTensorView out, ConstTensorView log_sum,
                                    ConstTensorView dout, TensorView dqkv);
 
-/// Rotates q and k in place by position t % sequence, halves (i, i + head_dim / 2) paired as in
-/// Llama and Mixtral. `inverse` rotates back: the backward.
-MOIETY_API void rope(Exec&, const AttentionShape&, double theta, bool inverse, TensorView qkv);
+/// Which numbers of a head turn: n = `size` of them from `begin` on, in pairs, pair i by the angle
+/// position * theta^(-2 i / n).
+struct RopeForm {
+  double theta = 10000;
+  int64_t begin = 0, size = 0;  // size 0: up to the end of the head
+  bool interleaved = false;     // pairs (2 i, 2 i + 1); else (i, i + n / 2), as in Llama
+};
+
+/// Rotates q and k in place by position t % sequence (Su et al., 2021). `inverse` rotates back: the
+/// backward.
+MOIETY_API void rope(Exec&, const AttentionShape&, const RopeForm&, bool inverse, TensorView qkv);
 
 }  // namespace moiety::ops

@@ -17,12 +17,12 @@ template <class T>
 struct Delta {
   Rows<const T> out, dout;
   float* delta;
-  int64_t heads, hd;
+  int64_t heads, vd;
   template <class G>
   MOIETY_HD void operator()(const G& group, int64_t i) const {
-    const T *y = out[i / heads] + i % heads * hd, *dy = dout[i / heads] + i % heads * hd;
+    const T *y = out[i / heads] + i % heads * vd, *dy = dout[i / heads] + i % heads * vd;
     const float sum = group.sum(
-        hd, [&](int64_t d) { return static_cast<float>(y[d]) * static_cast<float>(dy[d]); });
+        vd, [&](int64_t d) { return static_cast<float>(y[d]) * static_cast<float>(dy[d]); });
     if (group.leader()) delta[i] = sum;
   }
 };
@@ -74,13 +74,12 @@ __global__ void __launch_bounds__(kTileThreads)
 
   float sum[kOwn][Shape::kWide] = {};
   load_tile<kDim>(in.qkv, first + begin, rows, head * s.hd, s.hd, queries);
-  load_tile<kDim>(in.dout, first + begin, rows, head * s.hd, s.hd, douts);
+  load_tile<kDim>(in.dout, first + begin, rows, head * s.vd, s.vd, douts);
   for (int64_t k = 0; k <= tile; ++k) {
     const int64_t key_begin = k * kTile, key_rows = min(int64_t{kTile}, s.sequence - key_begin);
     __syncthreads();  // the keys and dscores of the tile before have been read
-    load_tile<kDim>(in.qkv, first + key_begin, key_rows, (s.heads + kv) * s.hd, s.hd, keys);
-    load_tile<kDim>(in.qkv, first + key_begin, key_rows, (s.heads + s.kv_heads + kv) * s.hd, s.hd,
-                    values);
+    load_tile<kDim>(in.qkv, first + key_begin, key_rows, s.key_column(kv), s.hd, keys);
+    load_tile<kDim>(in.qkv, first + key_begin, key_rows, s.value_column(kv), s.vd, values);
     __syncthreads();
     float score[kOwn][kOwn], dprobability[kOwn][kOwn];
     row_products<kDim>(queries, keys, score);
@@ -124,20 +123,19 @@ __global__ void __launch_bounds__(kTileThreads)
   const int64_t first = blockIdx.x / s.tiles / s.kv_heads * s.sequence;
   const int64_t group = s.heads / s.kv_heads;
   const int64_t begin = tile * kTile, rows = min(int64_t{kTile}, s.sequence - begin);
-  const int64_t key_column = (s.heads + kv) * s.hd;
-  const int64_t value_column = (s.heads + s.kv_heads + kv) * s.hd;
+  const int64_t key_column = s.key_column(kv), value_column = s.value_column(kv);
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
 
   float dkeys[kOwn][Shape::kWide] = {}, dvalues[kOwn][Shape::kWide] = {};
   load_tile<kDim>(in.qkv, first + begin, rows, key_column, s.hd, keys);
-  load_tile<kDim>(in.qkv, first + begin, rows, value_column, s.hd, values);
+  load_tile<kDim>(in.qkv, first + begin, rows, value_column, s.vd, values);
   for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
     for (int64_t q = tile; q < s.tiles; ++q) {
       const int64_t query_begin = q * kTile;
       const int64_t query_rows = min(int64_t{kTile}, s.sequence - query_begin);
       __syncthreads();  // all four tiles of the round before have been read
       load_tile<kDim>(in.qkv, first + query_begin, query_rows, head * s.hd, s.hd, queries);
-      load_tile<kDim>(in.dout, first + query_begin, query_rows, head * s.hd, s.hd, douts);
+      load_tile<kDim>(in.dout, first + query_begin, query_rows, head * s.vd, s.vd, douts);
       __syncthreads();
       float score[kOwn][kOwn], dprobability[kOwn][kOwn];
       row_products<kDim>(keys, queries, score);
@@ -159,7 +157,7 @@ __global__ void __launch_bounds__(kTileThreads)
   float one[kOwn], scale[kOwn];
   for (int i = 0; i < kOwn; ++i) one[i] = 1, scale[i] = s.scale;
   store_tile<kDim>(dkeys, scale, dqkv, first + begin, rows, key_column, s.hd);
-  store_tile<kDim>(dvalues, one, dqkv, first + begin, rows, value_column, s.hd);
+  store_tile<kDim>(dvalues, one, dqkv, first + begin, rows, value_column, s.vd);
 }
 
 }  // namespace
@@ -173,9 +171,9 @@ void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView
     using T = decltype(element);
     for_each_wide_row<32>(
         exec, tokens * shape.heads,
-        Delta<T>{out.rows<T>(), dout.rows<T>(), delta, shape.heads, shape.head_dim});
+        Delta<T>{out.rows<T>(), dout.rows<T>(), delta, shape.heads, shape.values()});
     const BackwardInputs<T> in{qkv.rows<T>(), dout.rows<T>(), log_sum.rows<float>(), delta};
-    with_tile_width(shape.head_dim, [&](auto width) {
+    with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
       const AttentionSizes sizes(shape, TileShape<kDim>::kTile);
       const Rng rng = attention_noise(exec);

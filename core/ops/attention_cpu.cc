@@ -21,17 +21,15 @@ struct Forward {
   void operator()(int64_t piece) const {
     const int64_t sequence = piece / shape.kv_heads, kv = piece % shape.kv_heads;
     const int64_t first = sequence * size.S, group = shape.heads / shape.kv_heads;
-    const int64_t key_column = (shape.heads + kv) * size.hd;
-    const int64_t value_column = (shape.heads + shape.kv_heads + kv) * size.hd;
     std::vector<float> keys = size.room(size.tiles, size.hd);
-    std::vector<float> values = size.room(size.tiles, size.width);
+    std::vector<float> values = size.room(size.tiles, size.value_width);
     for (int64_t t = 0; t < size.tiles; ++t) {
       const int64_t row = first + t * kTile;
-      pack_transposed(qkv, row, size.rows(t), key_column, size.hd, &keys[at(t, size.hd)]);
-      pack(qkv, row, size.rows(t), value_column, size.hd, 1, &values[at(t, size.width)],
-           size.width);
+      pack_transposed(qkv, row, size.rows(t), shape.key_column(kv), size.hd, &keys[at(t, size.hd)]);
+      pack(qkv, row, size.rows(t), shape.value_column(kv), size.vd, 1,
+           &values[at(t, size.value_width)], size.value_width);
     }
-    std::vector<float> q = size.room(1, size.width), sum = size.room(1, size.width);
+    std::vector<float> q = size.room(1, size.width), sum = size.room(1, size.value_width);
     std::vector<float> scores = size.room(1, kTile);
     for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
       for (int64_t tile = 0; tile < size.tiles; ++tile) {
@@ -50,15 +48,15 @@ struct Forward {
 
   void query_tile(int64_t first, int64_t head, int64_t tile, const float* q, const float* keys,
                   const float* values, float* scores, float* sum) const {
-    const int64_t rows = size.rows(tile), width = size.width;
+    const int64_t rows = size.rows(tile), width = size.value_width;
     float top[kTile], total[kTile], keep[kTile];
     std::fill_n(top, kTile, -INFINITY);
     std::fill_n(total, kTile, 0.0f);
     std::fill_n(sum, kTile * width, 0.0f);
     for (int64_t k = 0; k <= tile; ++k) {
       std::fill_n(scores, kTile * kTile, 0.0f);
-      math.multiply_add(rows, kTile, size.hd, q, width, 1, keys + at(k, size.hd), kTile, scores,
-                        kTile);
+      math.multiply_add(rows, kTile, size.hd, q, size.width, 1, keys + at(k, size.hd), kTile,
+                        scores, kTile);
       for (int64_t i = 0; i < rows; ++i) {
         float* row = scores + i * kTile;
         const float shrink = math.softmax_step(visible(tile, k, i), row, &top[i], &total[i]);
@@ -75,8 +73,8 @@ struct Forward {
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t token = first + tile * kTile + i;
       const float factor = 1.0f / total[i];
-      T* to = out[token] + head * size.hd;
-      for (int64_t d = 0; d < size.hd; ++d) to[d] = static_cast<T>(sum[i * width + d] * factor);
+      T* to = out[token] + head * size.vd;
+      for (int64_t d = 0; d < size.vd; ++d) to[d] = static_cast<T>(sum[i * width + d] * factor);
       log_sum[token][head] = top[i] + std::log(total[i]);
     }
   }

@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kTileThreads)
   for (int64_t k = 0; k <= tile; ++k) {
     const int64_t key_begin = k * kTile, key_rows = min(int64_t{kTile}, s.sequence - key_begin);
     __syncthreads();  // the values of the tile before have been read
-    load_tile<kDim>(qkv, first + key_begin, key_rows, (s.heads + kv) * s.hd, s.hd, keys);
+    load_tile<kDim>(qkv, first + key_begin, key_rows, s.key_column(kv), s.hd, keys);
     __syncthreads();
     float score[kOwn][kOwn];
     row_products<kDim>(queries, keys, score);
@@ -78,8 +78,7 @@ __global__ void __launch_bounds__(kTileThreads)
       for (int j = 0; j < Shape::kWide; ++j) sum[i][j] *= shrink;
     }
     __syncthreads();  // the keys have been read, the scores written
-    load_tile<kDim>(qkv, first + key_begin, key_rows, (s.heads + s.kv_heads + kv) * s.hd, s.hd,
-                    keys);
+    load_tile<kDim>(qkv, first + key_begin, key_rows, s.value_column(kv), s.vd, keys);
     __syncthreads();
     add_products<kDim>(scores, keys, sum);
   }
@@ -90,7 +89,7 @@ __global__ void __launch_bounds__(kTileThreads)
     const int r = y * kOwn + i;
     if (x == 0 && r < rows) log_sum[first + begin + r][head] = top[i] + logf(total[i]);
   }
-  store_tile<kDim>(sum, factor, out, first + begin, rows, head * s.hd, s.hd);
+  store_tile<kDim>(sum, factor, out, first + begin, rows, head * s.vd, s.vd);
 }
 
 }  // namespace
@@ -99,7 +98,7 @@ void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, Ten
                TensorView log_sum) {
   with_float(qkv.dtype, "attention", [&](auto element) {
     using T = decltype(element);
-    with_tile_width(shape.head_dim, [&](auto width) {
+    with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
       const AttentionSizes sizes(shape, TileShape<kDim>::kTile);
       launch_tiles(exec, "attention", &forward_kernel<T, kDim>,

@@ -49,11 +49,13 @@ inline void draw_keep(const Rng& rng, const AttentionShape& shape, int64_t token
 
 /// The sizes that both passes share.
 struct TileSizes {
-  int64_t S, hd, width, tiles;
+  int64_t S, hd, width, vd, value_width, tiles;
   explicit TileSizes(const AttentionShape& s)
       : S(s.sequence),
         hd(s.head_dim),
         width(padded(s.head_dim, kColumns)),
+        vd(s.values()),
+        value_width(padded(s.values(), kColumns)),
         tiles((s.sequence + kTile - 1) / kTile) {}
   int64_t rows(int64_t tile) const { return std::min(kTile, S - tile * kTile); }
   std::vector<float> room(int64_t tiles_wanted, int64_t tile_width) const {

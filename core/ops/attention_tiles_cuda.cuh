@@ -12,8 +12,8 @@ namespace moiety::ops::cuda {
 
 inline constexpr int kTileThreads = 256;
 
-/// Sizes for head dimensions up to kDim. Tiles in shared memory have one column more than they
-/// need, so that 16 rows read side by side lie in different banks.
+/// Sizes for head dimensions, of keys and of values, up to kDim. Tiles in shared memory have one
+/// column more than they need, so that 16 rows read side by side lie in different banks.
 template <int kDim>
 struct TileShape {
   static constexpr int kTile = kDim > 128 ? 32 : 64;  // four tiles and the scores fit 227 KiB
@@ -27,22 +27,26 @@ struct TileShape {
 
 /// Which attention: carried into the kernels by value.
 struct AttentionSizes {
-  int64_t sequence, heads, kv_heads, hd, tiles;
+  int64_t sequence, heads, kv_heads, hd, vd, tiles;
   float scale, rate, keep_factor;  // rate 0: no dropout, no noise drawn
   AttentionSizes(const AttentionShape& s, int64_t tile)
       : sequence(s.sequence),
         heads(s.heads),
         kv_heads(s.kv_heads),
         hd(s.head_dim),
+        vd(s.values()),
         tiles((s.sequence + tile - 1) / tile),
         scale(static_cast<float>(s.scale)),
         rate(static_cast<float>(s.dropout)),
         keep_factor(static_cast<float>(1 / (1 - s.dropout))) {}
+  __device__ int64_t key_column(int64_t kv) const { return (heads + kv) * hd; }
+  __device__ int64_t value_column(int64_t kv) const { return (heads + kv_heads) * hd + kv * vd; }
 };
 
-/// Calls f(std::integral_constant<int, kDim>{}) with the smallest tile width that holds head_dim.
+/// Calls f(std::integral_constant<int, kDim>{}) with the smallest tile width that holds a head.
 template <class F>
-void with_tile_width(int64_t head_dim, const F& f) {
+void with_tile_width(const AttentionShape& shape, const F& f) {
+  const int64_t head_dim = shape.head_dim > shape.values() ? shape.head_dim : shape.values();
   if (head_dim <= 16) return f(std::integral_constant<int, 16>{});
   if (head_dim <= 32) return f(std::integral_constant<int, 32>{});
   if (head_dim <= 64) return f(std::integral_constant<int, 64>{});
@@ -50,7 +54,8 @@ void with_tile_width(int64_t head_dim, const F& f) {
   return f(std::integral_constant<int, 256>{});
 }
 
-/// Shared tile = rows [row, row + rows) of x at `column`, in f32; zeros past `rows` and past hd.
+/// Shared tile = rows [row, row + rows) of x at `column`, in f32; zeros past `rows` and past hd,
+/// the head dimension.
 template <int kDim, class T>
 __device__ void load_tile(Rows<const T> x, int64_t row, int64_t rows, int64_t column, int64_t hd,
                           float* tile) {

@@ -98,6 +98,16 @@ void bias_grad(Exec& exec, ConstTensorView dy, const Parameter& bias) {
   });
 }
 
+void copy_rows(Exec& exec, ConstTensorView from, TensorView to) {
+  check_rank("copy_rows", "from", from, 2);
+  check_shape("copy_rows", "to", to, {from.dim(0), from.dim(1)});
+  check_same_dtype("copy_rows", "to", to, from.dtype);
+  with_float(from.dtype, "copy_rows", [&](auto element) {
+    using E = decltype(element);
+    for_each_wide_row<32>(exec, from.dim(0), Sum<E>{from.rows<E>(), {}, to.rows<E>(), from.dim(1)});
+  });
+}
+
 void dropout_add(Exec& exec, RngKey key, double rate, ConstTensorView x, ConstTensorView residual,
                  TensorView out) {
   if (rate < 0 || rate >= 1) {

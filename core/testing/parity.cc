@@ -26,7 +26,8 @@ constexpr Reference kReferences[] = {
     {"expert_choice.h5", compare_expert_choice},
     {"residual_moe.h5", compare_residual},
 };
-constexpr const char* kModels[] = {"tiny_gpt2", "tiny_mixtral"};
+constexpr const char* kModels[] = {"tiny_gpt2",  "tiny_llama",     "tiny_mixtral",
+                                   "tiny_olmoe", "tiny_qwen3_moe", "tiny_deepseek_v3"};
 
 /// A file that nothing here can be compared with: one row for each of its groups.
 void mark_later(Parity& parity, const std::filesystem::path& entry) {

@@ -86,8 +86,9 @@ Session make_session(const RunConfig& config, PluginRegistry& plugins) {
       plugins.create<Optimizer>(config.optimizer.type, config.optimizer.options, dims);
   require_device_code(*session.context, plugins);
   apply_param_groups(config.param_groups, session.model->parameters());
-  if (!config.model.init_from.empty()) {
-    load_weights(config.model.init_from, session.model->parameters());
+  const InitFrom& from = config.model.init_from;
+  if (!from.checkpoint.empty()) {
+    initialize_from(from, config.run.seed, session.model->parameters());
   }
   return session;
 }

@@ -69,14 +69,17 @@ inline Vector norm(const Vector& x, const Vector& weight, const Vector& bias, do
 struct AttentionCase {
   size_t batch, sequence, heads, kv_heads, head_dim;
   double scale;
-  size_t width() const { return (heads + 2 * kv_heads) * head_dim; }
+  size_t value_dim = 0;  // 0 = head_dim
+  size_t values() const { return value_dim > 0 ? value_dim : head_dim; }
+  size_t width() const { return (heads + kv_heads) * head_dim + kv_heads * values(); }
   size_t tokens() const { return batch * sequence; }
 };
 
 /// Causal attention. keep(token, head, key) multiplies each probability; empty = 1.
 inline Vector attention(const AttentionCase& a, const Vector& qkv,
                         const std::function<double(size_t, size_t, size_t)>& keep = {}) {
-  Vector out(a.tokens() * a.heads * a.head_dim, 0.0);
+  const size_t vd = a.values();
+  Vector out(a.tokens() * a.heads * vd, 0.0);
   for (size_t b = 0; b < a.batch; ++b) {
     for (size_t h = 0; h < a.heads; ++h) {
       const size_t kv = h / (a.heads / a.kv_heads);
@@ -96,9 +99,9 @@ inline Vector attention(const AttentionCase& a, const Vector& qkv,
         for (size_t k = 0; k <= q; ++k) {
           const double kept = p[k] / sum * (keep ? keep(token, h, k) : 1.0);
           const size_t value =
-              (b * a.sequence + k) * a.width() + (a.heads + a.kv_heads + kv) * a.head_dim;
-          for (size_t d = 0; d < a.head_dim; ++d) {
-            out[(token * a.heads + h) * a.head_dim + d] += kept * qkv[value + d];
+              (b * a.sequence + k) * a.width() + (a.heads + a.kv_heads) * a.head_dim + kv * vd;
+          for (size_t d = 0; d < vd; ++d) {
+            out[(token * a.heads + h) * vd + d] += kept * qkv[value + d];
           }
         }
       }

@@ -81,6 +81,61 @@ TEST_P(GptGradientTest, ShapedLayers) {
   check_gradients();
 }
 
+/// A Llama-like decoder with heads wider than hidden / heads.
+RunConfig wide_heads() {
+  RunConfig config = tiny_config();
+  config.model.norm = "rmsnorm", config.model.activation = "swiglu";
+  config.model.positions = "rope", config.model.kv_heads = 2, config.model.head_dim = 6;
+  config.model.tie_embeddings = config.model.bias = false;
+  return config;
+}
+
+TEST_P(GptGradientTest, NormOfEachHead) {
+  RunConfig config = wide_heads();
+  config.model.qk_norm = "head";
+  build(config);
+  EXPECT_EQ(model_->parameters().find("layers.0.attention.q_norm.weight")->shape,
+            std::vector<int64_t>{6});
+  EXPECT_EQ(model_->parameters().find("layers.0.attention.qkv.weight")->shape,
+            (std::vector<int64_t>{16, 48}));
+  check_gradients();
+}
+
+TEST_P(GptGradientTest, NormOfTheWholeProjection) {
+  RunConfig config = wide_heads();
+  config.model.qk_norm = "projection", config.model.rope_interleaved = true;
+  build(config);
+  EXPECT_EQ(model_->parameters().find("layers.0.attention.k_norm.weight")->shape,
+            std::vector<int64_t>{12});
+  check_gradients();
+}
+
+TEST_P(GptGradientTest, LatentAttention) {
+  RunConfig config = wide_heads();
+  config.model.attention = "mla", config.model.rope_interleaved = true;
+  config.model.mla = {.q_lora_rank = 7,
+                      .kv_lora_rank = 9,
+                      .qk_nope_head_dim = 5,
+                      .qk_rope_head_dim = 4,
+                      .v_head_dim = 3};
+  build(config);
+  check_gradients();
+}
+
+TEST_P(GptGradientTest, LatentAttentionWithPlainQueries) {
+  RunConfig config = wide_heads();
+  config.model.attention = "mla";
+  config.model.mla = {.q_lora_rank = 0,
+                      .kv_lora_rank = 6,
+                      .qk_nope_head_dim = 3,
+                      .qk_rope_head_dim = 2,
+                      .v_head_dim = 5};
+  build(config);
+  EXPECT_EQ(model_->parameters().find("layers.0.attention.q.weight")->shape,
+            (std::vector<int64_t>{16, 20}));
+  check_gradients();
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, GptGradientTest, kF32Devices, case_name);
 
 }  // namespace

@@ -168,6 +168,21 @@ TEST_P(GptF32Test, FlopsByHand) {
   EXPECT_EQ(model_->flops_per_choice(), std::vector<double>{4.0 * 16 * 12});
 }
 
+TEST_P(GptF32Test, FlopsOfLatentAttentionByHand) {
+  RunConfig config = tiny_config();
+  config.model.positions = "rope", config.model.attention = "mla";
+  config.model.mla = {.q_lora_rank = 7,
+                      .kv_lora_rank = 9,
+                      .qk_nope_head_dim = 5,
+                      .qk_rope_head_dim = 4,
+                      .v_head_dim = 3};
+  config.moe.enabled = false;
+  build(config);
+  const double q = 16 * 7 + 7 * 36, kv = 16 * 13 + 9 * 32, out = 12 * 16;
+  const double attention = 2 * (q + kv + out) + 4.0 * (9 + 3) * 7, ffn = 4.0 * 16 * 20;
+  EXPECT_EQ(model_->flops_per_token(), 2 * (attention + ffn) + 2.0 * 16 * 24);
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, GptF32Test, kF32Devices, case_name);
 
 /// Every float type.

@@ -15,17 +15,17 @@ class Attention : public OpTest {
     TensorView qkv, out, log_sum, dout, dqkv;
   };
   Case make_case(int64_t batch, int64_t sequence, int64_t heads, int64_t kv_heads, int64_t head_dim,
-                 double dropout = 0) {
+                 double dropout = 0, int64_t value_dim = 0) {
     Case c;
     const double scale = 1 / std::sqrt(static_cast<double>(head_dim));
-    c.shape = {batch, sequence, heads, kv_heads, head_dim, scale, dropout};
-    c.plain = {count(batch),    count(sequence), count(heads),
-               count(kv_heads), count(head_dim), scale};
-    const int64_t T = batch * sequence, width = (heads + 2 * kv_heads) * head_dim;
+    c.shape = {batch, sequence, heads, kv_heads, head_dim, scale, dropout, value_dim};
+    c.plain = {count(batch),    count(sequence), count(heads),    count(kv_heads),
+               count(head_dim), scale,           count(value_dim)};
+    const int64_t T = batch * sequence, width = c.shape.qkv_width();
     c.qkv = random({T, width}, 1);
-    c.out = make(dtype(), {T, heads * head_dim});
+    c.out = make(dtype(), {T, c.shape.out_width()});
     c.log_sum = make(DType::kF32, {T, heads});
-    c.dout = random({T, heads * head_dim}, 2);
+    c.dout = random({T, c.shape.out_width()}, 2);
     c.dqkv = make(dtype(), {T, width});
     return c;
   }
@@ -78,6 +78,10 @@ TEST_P(Attention, EightHeadsShareTwo) { check(make_case(1, 70, 8, 2, 4)); }
 TEST_P(Attention, WideHeads) { check(make_case(1, 67, 1, 1, 128)); }
 TEST_P(Attention, WidestHeads) { check(make_case(1, 66, 1, 1, 250)); }
 TEST_P(Attention, Dropout) { check(make_case(2, 75, 4, 2, 8, 0.25)); }
+
+TEST_P(Attention, NarrowerValues) { check(make_case(2, 70, 4, 2, 24, 0, 16)); }
+TEST_P(Attention, WiderValuesWithDropout) { check(make_case(1, 67, 2, 2, 6, 0.2, 40)); }
+TEST_P(Attention, LatentSizes) { check(make_case(1, 33, 1, 1, 192, 0, 128)); }
 
 TEST_P(Attention, LogSumIsTheNormalizer) {
   const Case c = make_case(1, 9, 1, 1, 4);

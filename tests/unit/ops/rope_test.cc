@@ -26,9 +26,9 @@ class Rope : public OpTest {
         }
       }
     }
-    ops::rope(exec_, shape, 10000, false, qkv);
+    ops::rope(exec_, shape, {}, false, qkv);
     near(qkv, expected);
-    ops::rope(exec_, shape, 10000, true, qkv);
+    ops::rope(exec_, shape, {}, true, qkv);
     near(qkv, before, 2);
   }
 };
@@ -38,9 +38,39 @@ TEST_P(Rope, OnePositionIsLeftAlone) { check(3, 1, 2, 1, 6); }
 TEST_P(Rope, OddSequence) { check(2, 7, 4, 2, 10); }
 TEST_P(Rope, LatePositions) { check(1, 1500, 1, 1, 8); }
 
+/// A part of the head, neighbours paired: what stands before it stays, and the values too.
+TEST_P(Rope, NeighboursInAPartOfTheHead) {
+  const ops::AttentionShape shape{2, 5, 2, 2, 10, 1, 0, 3};  // values are 3 wide
+  const ops::RopeForm form{.theta = 100, .begin = 4, .size = 6, .interleaved = true};
+  const TensorView qkv = random({10, shape.qkv_width()}, 1);
+  const Vector before = wide(qkv);
+  Vector expected = before;
+  const auto width = static_cast<size_t>(shape.qkv_width());
+  for (size_t t = 0; t < 10; ++t) {
+    for (size_t h = 0; h < 4; ++h) {
+      for (size_t i = 0; i < 3; ++i) {
+        const double angle =
+            static_cast<double>(t % 5) * std::pow(100.0, -static_cast<double>(i) / 3);
+        const size_t a = t * width + h * 10 + 4 + 2 * i;
+        expected[a] = before[a] * std::cos(angle) - before[a + 1] * std::sin(angle);
+        expected[a + 1] = before[a + 1] * std::cos(angle) + before[a] * std::sin(angle);
+      }
+    }
+  }
+  ops::rope(exec_, shape, form, false, qkv);
+  near(qkv, expected);
+  ops::rope(exec_, shape, form, true, qkv);
+  near(qkv, before, 2);
+}
+
+TEST_P(Rope, APartOutsideTheHeadIsRefused) {
+  const ops::AttentionShape shape{1, 2, 1, 1, 8};
+  EXPECT_THROW(ops::rope(exec_, shape, {.begin = 4, .size = 6}, false, random({2, 24}, 1)), Error);
+}
+
 TEST_P(Rope, AnOddHeadIsRefused) {
   const ops::AttentionShape shape{1, 2, 1, 1, 7};
-  EXPECT_THROW(ops::rope(exec_, shape, 10000, false, random({2, 21}, 1)), Error);
+  EXPECT_THROW(ops::rope(exec_, shape, {}, false, random({2, 21}, 1)), Error);
 }
 
 }  // namespace moiety

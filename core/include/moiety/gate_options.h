@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include <moiety/capacity.h>
 #include <moiety/ops.h>
@@ -62,6 +63,13 @@ void describe_seating(Schema<O>& s) {
                                 "whom a full expert keeps: the most likely tokens or the first "
                                 "ones")
       .one_of({"probs", "position"});
+}
+
+/// GatingPolicy::facet() of gates that keep the loads even by themselves, without a loss: nobody
+/// then warns that no loss balances them.
+inline const void* balances_itself(std::string_view facet) {
+  static constexpr bool kYes = true;
+  return facet == "balances_itself" ? &kYes : nullptr;
 }
 
 /// Throws Error where a token has more choices than the layer has experts.

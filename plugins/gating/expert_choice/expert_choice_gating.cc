@@ -28,6 +28,8 @@ class ExpertChoice final : public GatingPolicy {
   };
   ExpertChoice(const Options& options, const ModelDims&) : options_(options) {}
 
+  const void* facet(std::string_view name) const override { return balances_itself(name); }
+
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
     const double factor = training ? options_.capacity_factor : options_.eval_capacity_factor;
     const int64_t most = std::max<int64_t>(T, 1);  // an expert takes a token once

@@ -78,6 +78,8 @@ class HashGate final : public GatingPolicy {
     key_ = mixed(mixed(static_cast<uint64_t>(options.seed)) + static_cast<uint64_t>(dims.layer));
   }
 
+  const void* facet(std::string_view name) const override { return balances_itself(name); }
+
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
     check_choices("hash", options_.k, E);
     return {.slots = options_.k,

@@ -115,6 +115,10 @@ class SigmoidTopK final : public GatingPolicy {
     to.buffer(kCorrectionBias, DType::kF32, {experts_});
   }
 
+  const void* facet(std::string_view name) const override {
+    return options_.bias_update_speed > 0 ? balances_itself(name) : nullptr;
+  }
+
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
     check_choices("sigmoid_topk", options_.k, E);
     check_groups(E);

@@ -98,6 +98,8 @@ class Sinkhorn final : public GatingPolicy {
   };
   Sinkhorn(const Options& options, const ModelDims&) : options_(options) {}
 
+  const void* facet(std::string_view name) const override { return balances_itself(name); }
+
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
     check_choices("sinkhorn", options_.k, E);
     return {.slots = options_.k,

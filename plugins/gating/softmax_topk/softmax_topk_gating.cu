@@ -37,6 +37,10 @@ class SoftmaxTopK final : public GatingPolicy {
     if (steers()) to.buffer(kCorrectionBias, DType::kF32, {experts_});
   }
 
+  const void* facet(std::string_view name) const override {
+    return steers() ? balances_itself(name) : nullptr;
+  }
+
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
     check_choices("softmax_topk", options_.k, E);
     return {.slots = options_.k,

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
+
+#include <moiety/options.h>
 
 #include "core/config/draft.h"
 

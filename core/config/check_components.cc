@@ -51,9 +51,8 @@ class ComponentChecks {
       LayerShape requested;
       requested.experts = experts;
       requested.hidden = moe.hidden;
-      in_plugin(describe(expert), "layer_shape", layer, [&] {
-        dims.experts = expert->layer_shape(layer, dims.layers, requested).experts;
-      });
+      in_plugin(describe(expert), "layer_shape", layer,
+                [&] { dims.experts = expert->layer_shape(layer, dims.layers, requested).experts; });
       dims.local_experts = dims.experts;
     });
     return good && at("moe.gate", [&] {

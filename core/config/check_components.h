@@ -1,5 +1,5 @@
-// What components refuse when they are made or asked for their sizes is the user's to mend, so it is
-// found with the other mistakes of the file, not after memory was taken.
+// What components refuse when they are made or asked for their sizes is the user's to mend, so it
+// is found with the other mistakes of the file, not after memory was taken.
 #pragma once
 
 #include "core/config/draft.h"

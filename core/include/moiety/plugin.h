@@ -118,11 +118,10 @@ class PluginBuilder {
 
 }  // namespace moiety
 
-#define MOIETY_PLUGIN(name, version)                                                        \
-  MOIETY_PLUGIN_EXPORT const char moiety_plugin_stamp[] =                                   \
-      "\x7f" MOIETY_STAMP_TEXT(name, version);                                              \
-  static void moiety_plugin_body_(::moiety::PluginBuilder& plugin);                         \
-  MOIETY_PLUGIN_EXPORT void moiety_plugin_entry(::moiety::PluginBuilder* plugin) {          \
-    moiety_plugin_body_(*plugin);                                                           \
-  }                                                                                         \
+#define MOIETY_PLUGIN(name, version)                                                               \
+  MOIETY_PLUGIN_EXPORT const char moiety_plugin_stamp[] = "\x7f" MOIETY_STAMP_TEXT(name, version); \
+  static void moiety_plugin_body_(::moiety::PluginBuilder& plugin);                                \
+  MOIETY_PLUGIN_EXPORT void moiety_plugin_entry(::moiety::PluginBuilder* plugin) {                 \
+    moiety_plugin_body_(*plugin);                                                                  \
+  }                                                                                                \
   static void moiety_plugin_body_(::moiety::PluginBuilder& plugin)

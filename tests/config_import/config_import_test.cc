@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,21 @@ TEST_P(ConfigImport, TextIsExactAndGood) {
 
 INSTANTIATE_TEST_SUITE_P(Files, ConfigImport, testing::ValuesIn(case_names()),
                          [](const auto& test) { return fs::path(test.param).stem().string(); });
+
+/// No flag is passed over in silence.
+TEST_P(ConfigImport, NamesEveryFlag) {
+  if (!GetParam().ends_with(".sh")) GTEST_SKIP() << "no launch line";
+  PluginRegistry plugins = tree_plugins();
+  const std::string text = read_file(kFolder / GetParam());
+  const std::string yaml = import(GetParam(), plugins).yaml;
+  const std::regex flag("--[a-z][a-zA-Z0-9_-]+");
+  int count = 0;
+  for (std::sregex_iterator it(text.begin(), text.end(), flag), end; it != end; ++it, ++count) {
+    if (it->str() == "--deepspeed_config") continue;  // its keys are there instead
+    EXPECT_NE(yaml.find(it->str()), std::string::npos) << it->str();
+  }
+  EXPECT_GT(count, 10);
+}
 
 /// What is not installed today is mapped where it is.
 TEST(ImportArguments, AsksWhatIsInstalled) {

@@ -189,7 +189,12 @@ void set_moe_layer(const FlagContext& c) {
                "dropped.");
   }
   const std::string second = "--disable-moe-top2-2nd-expert-sampling";
-  if (!c.given.has(second)) return;
+  if (!c.given.has(second)) {
+    if (k != 2) return;
+    return c.out.note("moe.k",
+                      "The second expert is sampled (Gumbel noise), in evaluation too, unless " +
+                          second + " is given.");
+  }
   if (k != 2) return c.out.drop(second, "read with --topk 2 alone");
   c.out.set("moe.gate.params.top2_2nd_expert_sampling", "false", second);
 }

@@ -94,6 +94,9 @@ const Flag kFlags[] = {
 }  // namespace
 
 void set_optimizer(const FlagContext& c) {
+  if (!c.given.has("--deepspeed") && !c.given.has("--clip-grad")) {
+    c.out.set_default("gradient_clipping", "1.0", "Megatron's default");
+  }
   const bool given = c.given.has("--optimizer");
   const std::string kind = c.given.value("--optimizer", "adam");
   const std::string source = given ? c.given.find("--optimizer")->text() : "Megatron's default";

@@ -24,6 +24,12 @@ struct Remark {
   std::string source, reason;
 };
 
+/// A file, and which key each of its lines is about.
+struct PrintedConfig {
+  std::string text;
+  std::vector<int> key_of_line;  // line - 1 -> index of a key, or -1
+};
+
 class Imported {
  public:
   Imported(std::string command, PluginRegistry& plugins)
@@ -63,14 +69,11 @@ class Imported {
   int64_t world_size() const { return world_size_; }
 
  private:
-  struct Printed {
-    std::string text;
-    std::vector<int> key_of_line;  // line - 1 -> index in keys_, or -1
-  };
-  Printed print() const;
+  std::string head() const;
+  PrintedConfig print() const;
   std::string component_around(std::string path) const;
   /// Removes what one error of `config check` is about; false when that is nothing of ours.
-  bool refuse_line(const std::string& error, const Printed& printed);
+  bool refuse_line(const std::string& text, const PrintedConfig& printed);
 
   std::string command_;
   PluginRegistry& plugins_;

@@ -155,6 +155,10 @@ class ObjectiveChecks {
 
   Verdict evaluation() {
     const Ran without = ran(random_, {.with_grad = false});
+    // The core runs no teacher in an evaluation, nor when the objective has no more use for it.
+    if (!finite(ran(random_, {.with_teacher = false})->results())) {
+      return "without teacher_logits a result is not finite";
+    }
     return same_bits(without->row_loss, ran(random_)->row_loss)
                ? ""
                : "without a gradient row_loss is another one";

@@ -36,7 +36,7 @@ ObjectiveCall::ObjectiveCall(const DeviceContext& context, const Objective& give
   inputs.logits = logits;
   inputs.targets = bench.put(in.targets, {R});
   if (!in.mask.empty()) inputs.loss_mask = bench.put(in.mask, {R});
-  if (objective.wants_teacher(0)) {
+  if (options.with_teacher && objective.wants_teacher(0)) {
     inputs.teacher_logits = bench.put(in.teacher, {R, V}, options.dtype);
   }
   inputs.denominator = bench.put(std::vector<float>{in.denominator}, {1});

@@ -24,7 +24,7 @@ struct ObjectiveRows {
 struct ObjectiveCallOptions {
   DType dtype = DType::kF32;
   uint8_t poison = 0xff;
-  bool with_grad = true, alias = false;
+  bool with_grad = true, alias = false, with_teacher = true;
   float metrics_before = 0;
 };
 

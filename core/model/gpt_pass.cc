@@ -25,6 +25,7 @@ struct Gpt::Pass {
   std::optional<ops::BalancePool> pool;  // of all layers, for the loss of scope model
   BatchTotals own;                       // of this micro-batch, where no others were given
   BatchTotals* totals = nullptr;         // where a loss spans the train batch
+  bool counting = false;                 // ends at the last router
 };
 
 namespace {
@@ -111,8 +112,9 @@ TensorView Gpt::decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, T
     const ArenaScope layer(memory_);
     LayerCall call(memory_);
     if (pass.pool) call.moe.shared_pool = &*pass.pool;
-    layers_[static_cast<size_t>(i)]->forward(exec, memory_, pass.input, x,
-                                             layer_sums(pass, sums, i), call, y);
+    MoeSums of_layer = layer_sums(pass, sums, i);
+    of_layer.counting_ends = pass.counting && i + 1 == layers;
+    layers_[static_cast<size_t>(i)]->forward(exec, memory_, pass.input, x, of_layer, call, y);
     std::swap(x, y);
   }
   return x;
@@ -143,6 +145,7 @@ void Gpt::count_load(Exec& exec, const MicroBatch& batch) {
   Pass pass(exec, memory_, batch.tokens, /*training=*/true);
   if (batch.token_mask) pass.input.token_mask = batch.token_mask.reshape({pass.ids.numel()});
   pass.totals = batch.totals;
+  pass.counting = true;
   decode_to_forget(exec, pass, {}, embed(exec, pass), moe_.back() + 1);
 }
 

@@ -57,7 +57,9 @@ void MoeLayer::router_gradient(Exec& exec, const MoeLossWeights& weights, MoeCal
   if (balance || call.plan.scores) {
     dshares = exec.scratch(DType::kF32, {T, E});
     share_gradient(exec, weights, call, dshares);
-    if (call.plan.scores) ops::share_rows_backward(exec, call.plan.scores, dshares, dshares);
+    if (balance && call.plan.scores) {
+      ops::share_rows_backward(exec, call.plan.scores, dshares, dshares);
+    }
   }
   const GatingGrad out{dlogits, dgate_x};
   gate_gradient(exec, weights, call, dweight, call.plan.scores ? dshares : TensorView{}, out);

@@ -19,8 +19,9 @@ struct MoeTotals {
 struct MoeSums {
   ops::RoutingSums routing;  // see StepSums; all of it or nothing
   TensorView aux, balance, z, sequence, global_batch, importance, load;  // [1]
-  TensorView batch_load;  // [E]: += this call's choices, while the train batch is counted
-  MoeTotals totals;       // for sequence and global_batch
+  TensorView batch_load;       // [E]: += this call's choices, while the train batch is counted
+  bool counting_ends = false;  // nothing behind the router is wanted: the layer's output is 0
+  MoeTotals totals;            // for sequence and global_batch
 };
 
 /// Coefficients of the auxiliary losses in the gradient; 1 / micro-batches included, except in

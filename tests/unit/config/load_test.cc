@@ -77,6 +77,18 @@ TEST(Load, ParameterGroups) {
   EXPECT_TRUE(parse(text, {"~optimizer.groups"}).param_groups.empty());
 }
 
+TEST(Load, ExamplesHaveNoMistakeAndNoWarning) {
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kSource / "configs/examples")) {
+    if (entry.path().extension() != ".yaml") continue;
+    const RunConfig c = load(entry.path());
+    EXPECT_GT(c.run.steps, 0) << entry.path();
+    EXPECT_TRUE(c.warnings.empty()) << entry.path() << ": " << c.warnings[0];
+    ++files;
+  }
+  EXPECT_GE(files, 5U);
+}
+
 TEST(Load, Schedules) {
   const char* text = "optimizer: {type: sgd, params: {lr: 0.5}}\nrun: {steps: 70}\n";
   const RunConfig warm = parse(text, {"scheduler.type=WarmupLR"});

@@ -1,6 +1,7 @@
 // residual_moe.h5: PR-MoE's dense MLP, its coefficient, and how they are mixed with a recorded
 // output of the routed experts.
-#include <algorithm>
+#include <string>
+#include <vector>
 
 #include <moiety/ops.h>
 

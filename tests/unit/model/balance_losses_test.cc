@@ -1,7 +1,10 @@
 // The core's balancing losses in a whole decoder: gradients, and what their scopes do not depend
 // on.
 #include <algorithm>
+#include <cstdint>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "core/ops/sequence_balance.h"
 #include "tests/unit/model/gpt_fixture.h"

@@ -1,7 +1,11 @@
 // What expert types and the moe section make of a layer's shape, with the plugins of the tree.
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "core/config/load.h"
 #include "core/model/gpt.h"

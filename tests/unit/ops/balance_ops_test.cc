@@ -1,7 +1,9 @@
 // The ops of the balancing losses against sums by hand in float64.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "core/ops/balance_pool.h"
 #include "core/ops/sequence_balance.h"

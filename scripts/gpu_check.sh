@@ -36,12 +36,12 @@ memcheck() {
     compute-sanitizer --tool memcheck --error-exitcode 9 "$binary" --gtest_filter='*cuda*' || return 1
   done
 }
-resume() {  # resume CONFIG: the end-to-end test of that name, on the GPU
-  local config=$PWD/$out/$1_cuda.yaml
-  [[ $out == /* ]] && config=$out/$1_cuda.yaml
+e2e() {  # e2e SCRIPT CONFIG: the end-to-end test of that name, on the GPU
+  local config=$PWD/$out/$2_cuda.yaml
+  [[ $out == /* ]] && config=$out/$2_cuda.yaml
   printf 'base: %s\n# as in %s\nrun: {device: cuda, deterministic: true}\n' \
-    "$PWD/tests/e2e/$1.yaml" "$1" >"$config"
-  tests/e2e/resume.sh "$PWD/build/cuda/bin/moiety" "$PWD/build/cuda/bin/tests/checkpoint_diff" "$config"
+    "$PWD/tests/e2e/$2.yaml" "$2" >"$config"
+  "tests/e2e/$1.sh" "$PWD/build/cuda/bin/moiety" "$PWD/build/cuda/bin/tests/checkpoint_diff" "$config"
 }
 prepare_corpus() {
   build/cuda/bin/moiety data prepare --out data/quickstart/corpus.txt --from-headers
@@ -87,8 +87,11 @@ case ${1:-tests} in
     export MOIETY_REQUIRE_GPU=1
     step ctest ctest --test-dir build/cuda --output-on-failure -j "$(jobs)" -LE "sdk|slow"
     step parity build/cuda/bin/moiety selftest parity --device cuda
-    step resume_fp16 resume tiny_fp16
-    step resume_bf16 resume tiny_bf16
+    for config in fp16 bf16 bias muon adafactor; do
+      step "resume_$config" e2e resume "tiny_$config"
+    done
+    step mos_resume e2e mos_resume tiny_fp16
+    step routing e2e routing tiny_bias
     step memcheck memcheck
     ;;
   train)

@@ -48,6 +48,15 @@ void check_classifier(Draft& d) {
     d.report.add(d.where({"moe.balance_scope"}), "moe.balance_scope",
                  "a classifier balances each MoE layer by itself; expected micro_batch");
   }
+  const BalanceLosses& losses = d.config.moe.balance_losses;
+  if (d.config.moe.enabled &&
+      (losses.sequence > 0 || losses.global_batch > 0 || losses.model > 0)) {
+    d.report.add(d.where({"moe.balance_losses.sequence", "moe.balance_losses.global_batch",
+                          "moe.balance_losses.model"}),
+                 "moe.balance_losses",
+                 "a classifier balances each MoE layer by itself; expected micro_batch, importance "
+                 "or load alone");
+  }
   if (d.config.eval.sample_bytes > 0) {
     d.report.add(d.where({"eval.sample_bytes"}), "eval.sample_bytes",
                  "a classifier has no text to go on with; expected 0");
@@ -188,6 +197,12 @@ void check_recordings(Draft& d) {
     d.report.add(d.where({path}), path,
                  "a recording is read and written by the host, which a captured step does not "
                  "wait for, and run.graph is on; set run.graph=auto");
+  }
+  if (!router.replay.empty() && d.config.gradient_accumulation_steps > 1 &&
+      balance_losses_of(d.config.moe).global_batch > 0) {
+    d.report.add(d.where({"moe.router.replay"}), "moe.router.replay",
+                 "the loss over the global batch counts the gate's own choices before the replayed "
+                 "ones are known; expected gradient_accumulation_steps 1, or no such loss");
   }
   if (router.record.empty() || router.record != router.replay) return;
   d.report.add(d.where({"moe.router.record"}), "moe.router.record",

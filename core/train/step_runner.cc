@@ -1,5 +1,7 @@
 #include "core/train/step_runner.h"
 
+#include <utility>
+
 #include "core/model/component_call.h"
 #include "core/ops/sequence_balance.h"
 #include "core/train/schedule.h"
@@ -147,6 +149,7 @@ void StepRunner::count_batch() {
   const BatchShape& shape = parts_.layout->shape();
   parts_.context->zero(totals_memory_.data(), totals_memory_.bytes());
   totals_.complete = false;
+  RoutingTap* const tap = std::exchange(exec_impl_.routing, nullptr);  // the step itself is shown
   for (int64_t m = 0; m < shape.micro_batches; ++m) {
     const ArenaScope scope(scratch_);
     const MicroBatch batch = micro_batch(m);
@@ -154,6 +157,7 @@ void StepRunner::count_batch() {
                          totals_.sequences());
     if (m > 0 && parts_.model->needs_load()) parts_.model->count_load(exec_, batch);
   }
+  exec_impl_.routing = tap;
   if (totals_.ranks != nullptr) totals_.ranks->sum(exec_, totals_.counts);
 }
 

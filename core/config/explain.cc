@@ -26,7 +26,8 @@ std::string block(const std::string& title, const Rows& rows) {
   std::string out = title + "\n";
   for (const auto& [name, text] : rows) {
     if (text.empty()) continue;
-    out += "  " + name + std::string(name.size() < 12 ? 12 - name.size() : 1, ' ') + text + "\n";
+    out.append("  ").append(name).append(name.size() < 12 ? 12 - name.size() : 1, ' ');
+    out.append(text).append("\n");
   }
   return out;
 }
@@ -175,7 +176,7 @@ std::string explain_key(const std::string& path, PluginRegistry& plugins, const 
       return explain_component(owner, plugins, run);
     }
   }
-  const std::string section = explain_section(path);
+  std::string section = explain_section(path);
   if (section.empty()) no_such_key(path);
   return section;
 }

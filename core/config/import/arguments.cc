@@ -175,6 +175,7 @@ class ArgumentReader {
   void refuse_unknown(const GivenFlag& flag, const std::vector<const Flag*>& known,
                       const std::string& what) {
     std::vector<std::string> names;
+    names.reserve(known.size());
     for (const Flag* row : known) names.emplace_back(row->name);
     out_.refuse(flag.text(), what + " that is known here" + did_you_mean(flag.name, names));
   }

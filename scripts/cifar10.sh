@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Accuracy of configs/cifar10_moe.yaml beside that of a linear classifier, on the same data: three
-# seeds each, about ten minutes on two cores. The linear one is the same model without hidden layers.
+# seeds each, about ten minutes on two idle cores. The linear one is the same model without hidden layers.
 #   MOIETY_TEST_DATA=FOLDER scripts/cifar10.sh [OVERRIDE...]
 set -euo pipefail
 source "$(dirname "$0")/common.sh"

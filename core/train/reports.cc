@@ -44,9 +44,13 @@ std::string start_report(const RunConfig& config, const Session& session,
   text += fmt::format("precision   {}\n", precision_text(config.precision));
   text += fmt::format("memory      {} for weights, gradients and optimizer state\n",
                       short_bytes(static_cast<double>(session.context->bytes_in_use())));
-  text += fmt::format("batch       {} sequences of {} tokens = {} in {} micro-batch(es)\n",
-                      config.train_batch_size, config.model.sequence_length,
-                      count(train_shape(config).tokens()), config.gradient_accumulation_steps);
+  const std::string samples =
+      config.model.type == "classifier"
+          ? fmt::format("{} images", config.train_batch_size)
+          : fmt::format("{} sequences of {} tokens = {}", config.train_batch_size,
+                        config.model.sequence_length, count(train_shape(config).tokens()));
+  text += fmt::format("batch       {} in {} micro-batch(es)\n", samples,
+                      config.gradient_accumulation_steps);
   text += fmt::format("data        {} train samples, {} for validation\n",
                       session.data->size(Split::kTrain), session.data->size(Split::kValidation));
   for (const PluginIdentity& p : plugins) {

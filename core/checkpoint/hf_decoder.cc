@@ -28,19 +28,6 @@ Decoder::Decoder(const Settings& c)
   }
 }
 
-double rope_theta(const Settings& config, double fallback) {
-  const double top = config.number("rope_theta", fallback);
-  const Json* rope = config.find("rope_parameters");
-  if (rope == nullptr) rope = config.find("rope_scaling");
-  if (rope == nullptr) return top;
-  const Settings inner(*rope);
-  for (const char* key : {"rope_type", "type"}) {
-    inner.require(inner.text(key, "default") == "default", key,
-                  "expected default (no scaling of positions)");
-  }
-  return inner.number("rope_theta", top);
-}
-
 std::string to_layer(int64_t n) { return fmt::format("layers.{}.", n); }
 std::string from_layer(int64_t n) { return fmt::format("model.layers.{}.", n); }
 
@@ -126,10 +113,10 @@ std::string decoder_yaml(const Decoder& s, const Settings& config, double theta,
   return fmt::format(
       "model:\n  type: gpt\n  layers: {}\n  hidden: {}\n  heads: {}\n  ffn_hidden: {}\n"
       "  vocab_size: {}\n  sequence_length: {}\n  norm: rmsnorm\n  norm_eps: {}\n"
-      "  activation: swiglu\n  positions: rope\n  rope_theta: {}\n  tie_embeddings: {}\n"
-      "  bias: false\n  init_std: {}\n  dropout: 0\n  attention_dropout: {}\n",
+      "  activation: swiglu\n  positions: rope\n{}  tie_embeddings: {}\n  bias: false\n"
+      "  init_std: {}\n  dropout: 0\n  attention_dropout: {}\n",
       s.layers, s.hidden, s.heads, s.inner, s.vocab, s.length, config.number("rms_norm_eps", eps),
-      theta, s.tied, config.number("initializer_range", 0.02),
+      rope_yaml(config, theta), s.tied, config.number("initializer_range", 0.02),
       config.number("attention_dropout", 0));
 }
 
@@ -145,8 +132,6 @@ Json decoder_config(const RunConfig& config, const char* model_type, const char*
          "model.activation is " + m.activation + ", expected swiglu");
   expect(m.positions == "rope", reasons, "model.positions is " + m.positions + ", expected rope");
   expect(!m.bias, reasons, "model.bias is true, expected false");
-  Json rope = Json::Object{};
-  rope.set("rope_theta", m.rope_theta).set("rope_type", "default");
   Json out = Json::Object{};
   out.set("architectures", Json::Array{architecture});
   out.set("attention_bias", false).set("attention_dropout", m.attention_dropout);
@@ -155,7 +140,7 @@ Json decoder_config(const RunConfig& config, const char* model_type, const char*
   out.set("max_position_embeddings", m.sequence_length).set("model_type", model_type);
   out.set("num_attention_heads", m.heads).set("num_hidden_layers", m.layers);
   out.set("num_key_value_heads", m.kv_heads).set("rms_norm_eps", m.norm_eps);
-  out.set("rope_parameters", rope).set("tie_word_embeddings", m.tie_embeddings);
+  out.set("rope_parameters", rope_parameters(m)).set("tie_word_embeddings", m.tie_embeddings);
   out.set("vocab_size", m.vocab_size);
   return out;
 }

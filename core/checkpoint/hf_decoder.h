@@ -18,10 +18,6 @@ struct Decoder {
   explicit Decoder(const Settings& config);
 };
 
-/// The base of the rotary angles, at the top or since transformers 5 among rope_parameters. Scaled
-/// variants are refused.
-double rope_theta(const Settings& config, double fallback);
-
 /// Collects the bindings of one model.
 class Bindings {
  public:
@@ -64,6 +60,13 @@ std::string from_layer(int64_t n);  ///< "model.layers.3."
 
 /// The section model of the YAML, up to what a family adds; each line ends with a newline.
 std::string decoder_yaml(const Decoder& sizes, const Settings& config, double theta, double eps);
+
+// hf_rope.cc
+/// rope_theta and rope_scaling, from the top of config.json or since transformers 5 from
+/// rope_parameters; `theta` where the base is missing. Types other than default, linear, llama3 and
+/// yarn are refused.
+std::string rope_yaml(const Settings& config, double theta);
+Json rope_parameters(const ModelConfig& config);
 
 /// config.json up to what a family adds; `architecture` is transformers' class.
 Json decoder_config(const RunConfig& config, const char* model_type, const char* architecture,

@@ -82,7 +82,7 @@ std::string deepseek_yaml(const Settings& config) {
   std::vector<int64_t> sparse;
   for (int64_t n = config.integer("first_k_dense_replace"); n < s.layers; ++n) sparse.push_back(n);
   config.require(!sparse.empty(), "first_k_dense_replace", "no layer is left that has experts");
-  std::string out = decoder_yaml(s, config, rope_theta(config, 10000), 1e-6);
+  std::string out = decoder_yaml(s, config, 10000, 1e-6);
   out += fmt::format(
       "  rope_interleaved: {}\n  attention: mla\n  mla:\n    q_lora_rank: {}\n"
       "    kv_lora_rank: {}\n    qk_nope_head_dim: {}\n    qk_rope_head_dim: {}\n"

@@ -22,7 +22,7 @@ std::vector<Binding> dense_bindings(const Settings& config, bool qk_norm) {
 
 std::string dense_yaml(const Settings& config) {
   const Decoder s(config);
-  return decoder_yaml(s, config, rope_theta(config, 10000), 1e-6) +
+  return decoder_yaml(s, config, 10000, 1e-6) +
          fmt::format("  kv_heads: {}\n  head_dim: {}\n", s.kv_heads, s.head);
 }
 

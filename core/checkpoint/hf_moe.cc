@@ -84,7 +84,7 @@ std::vector<Binding> mixtral_bindings(const Settings& config) {
 std::string mixtral_yaml(const Settings& config) {
   const Decoder s(config);
   config.require(config.number("router_jitter_noise", 0) == 0, "router_jitter_noise", "expected 0");
-  return decoder_yaml(s, config, rope_theta(config, 1e6), 1e-5) +
+  return decoder_yaml(s, config, 1e6, 1e-5) +
          fmt::format(
              "  kv_heads: {}\n  head_dim: {}\nmoe:\n  enabled: true\n  num_experts: {}\n"
              "  expert_interval: 1\n  hidden: {}\n",
@@ -120,7 +120,7 @@ std::vector<Binding> olmoe_bindings(const Settings& config) {
 std::string olmoe_yaml(const Settings& config) {
   const Decoder s(config);
   config.require(config.find("clip_qkv") == nullptr, "clip_qkv", "expected null");
-  return decoder_yaml(s, config, rope_theta(config, 10000), 1e-5) +
+  return decoder_yaml(s, config, 10000, 1e-5) +
          fmt::format(
              "  kv_heads: {}\n  head_dim: {}\n  qk_norm: projection\nmoe:\n  enabled: true\n"
              "  num_experts: {}\n  expert_interval: 1\n  hidden: {}\n",
@@ -182,7 +182,7 @@ std::vector<Binding> qwen3_moe_bindings(const Settings& config) {
 
 std::string qwen3_moe_yaml(const Settings& config) {
   const Decoder s(config);
-  return decoder_yaml(s, config, rope_theta(config, 10000), 1e-6) +
+  return decoder_yaml(s, config, 10000, 1e-6) +
          fmt::format(
              "  kv_heads: {}\n  head_dim: {}\n  qk_norm: head\nmoe:\n  enabled: true\n"
              "  num_experts: {}\n  layers: [{}]\n  hidden: {}\n",

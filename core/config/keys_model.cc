@@ -30,6 +30,40 @@ void declare_latent_keys(Keys& keys) {
   mla.field("v_head_dim", &LatentConfig::v_head_dim, "numbers of a value").range(1, 256);
 }
 
+void declare_rope_scaling_keys(Keys& keys) {
+  auto scaling = keys.section<RopeScaling>(
+      "model.rope_scaling", [](RunConfig& c) -> RopeScaling& { return c.model.rope_scaling; });
+  scaling
+      .field("type", &RopeScaling::type,
+             "stretches rotary positions for contexts longer than those trained on: linear, llama3 "
+             "(Llama 3.1), yarn (Peng et al., 2023); the keys are those of transformers")
+      .one_of({"none", "linear", "llama3", "yarn"});
+  scaling.field("factor", &RopeScaling::factor, "how much longer").range(1, 1e6);
+  scaling
+      .field("original_length", &RopeScaling::original_length,
+             "tokens of the contexts trained on (original_max_position_embeddings)")
+      .range(1, kMaxSize);
+  scaling
+      .field("low_freq_factor", &RopeScaling::low_freq_factor,
+             "llama3: pairs that turn less often within original_length are slowed by factor")
+      .range(0.001, 1e6);
+  scaling
+      .field("high_freq_factor", &RopeScaling::high_freq_factor,
+             "llama3: pairs that turn more often stay as they are")
+      .range(0.001, 1e6);
+  scaling.field("beta_fast", &RopeScaling::beta_fast, "yarn: turns from which a pair stays")
+      .range(0.001, 1e6);
+  scaling.field("beta_slow", &RopeScaling::beta_slow, "yarn: turns below which it is slowed")
+      .range(0.001, 1e6);
+  scaling.field("mscale", &RopeScaling::mscale, "yarn, DeepSeek: of the magnitude; 0 = not given")
+      .range(0, 100);
+  scaling
+      .field("mscale_all_dim", &RopeScaling::mscale_all_dim,
+             "yarn, DeepSeek: the same for all numbers of a head, with mla of the scores; 0 = not "
+             "given")
+      .range(0, 100);
+}
+
 void declare_init_keys(Keys& keys) {
   auto init = keys.section<InitFrom>("model.init_from",
                                      [](RunConfig& c) -> InitFrom& { return c.model.init_from; });
@@ -138,6 +172,7 @@ void declare_model_keys(Keys& keys) {
       .integers();
   model.field("freeze", &ModelConfig::freeze,
               "names of parameters that are not trained; * and ? as in a shell");
+  declare_rope_scaling_keys(keys);
   declare_latent_keys(keys);
   declare_init_keys(keys);
 }

@@ -128,6 +128,22 @@ void check_latent(Draft& d) {
   }
 }
 
+void check_rope_scaling(Draft& d) {
+  const RopeScaling& s = d.config.model.rope_scaling;
+  if (s.type == "llama3" && s.high_freq_factor <= s.low_freq_factor) {
+    d.report.add(d.where({"model.rope_scaling.high_freq_factor",
+                          "model.rope_scaling.low_freq_factor", "model.rope_scaling.type"}),
+                 "model.rope_scaling.high_freq_factor",
+                 "expected more than low_freq_factor " + float_text(s.low_freq_factor) + ", got " +
+                     float_text(s.high_freq_factor));
+  }
+  if (s.type != "none" && d.config.model.positions != "rope" && d.ok({"model.positions"})) {
+    d.report.add(
+        d.where({"model.rope_scaling.type"}), "model.rope_scaling.type",
+        "there are no rotary positions to scale: model.positions is " + d.config.model.positions);
+  }
+}
+
 void check_init_from(Draft& d) {
   const InitFrom& from = d.config.model.init_from;
   if (from.checkpoint.empty()) {
@@ -163,6 +179,7 @@ void check_model(Draft& d) {
   } else {
     check_heads(d);
   }
+  check_rope_scaling(d);
   check_init_from(d);
 }
 

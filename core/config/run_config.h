@@ -56,6 +56,17 @@ struct LatentConfig {
   int64_t qk_nope_head_dim = 128, qk_rope_head_dim = 64, v_head_dim = 128;
 };
 
+/// How rotary angles are stretched for contexts longer than those that a model was trained on,
+/// under the names of transformers' rope_parameters.
+struct RopeScaling {
+  std::string type = "none";  // none | linear | llama3 | yarn
+  double factor = 1;
+  int64_t original_length = 8192;                    // original_max_position_embeddings
+  double low_freq_factor = 1, high_freq_factor = 4;  // llama3
+  double beta_fast = 32, beta_slow = 1;              // yarn
+  double mscale = 0, mscale_all_dim = 0;             // yarn; 0 = not given
+};
+
 /// The checkpoint that a run's weights come from.
 struct InitFrom {
   std::filesystem::path checkpoint;
@@ -78,6 +89,7 @@ struct ModelConfig {
   std::string positions = "learned";  // learned | rope | none
   double rope_theta = 10000, norm_eps = 1e-5, init_std = 0.02;
   bool rope_interleaved = false;
+  RopeScaling rope_scaling;
   bool tie_embeddings = true, bias = true;
   double dropout = 0, attention_dropout = 0;
   std::vector<int64_t> image = {3, 32, 32};  // C, H, W of a classifier

@@ -2,16 +2,9 @@
 #include "core/model/attention_block.h"
 
 #include "core/device/phase_timer.h"
+#include "core/model/rope_form.h"
 
 namespace moiety {
-
-static ops::RopeForm rope_form(const ModelConfig& config) {
-  ops::RopeForm form;
-  form.theta = config.rope_theta;
-  form.interleaved = config.rope_interleaved;
-  if (config.attention == "mla") form.begin = config.mla.qk_nope_head_dim;
-  return form;
-}
 
 AttentionBlock::AttentionBlock(ParameterTable& table, const std::string& prefix,
                                const ModelConfig& config, int64_t layer)

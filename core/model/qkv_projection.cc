@@ -7,6 +7,7 @@
 #include "core/model/latent_qkv.h"
 #include "core/model/linear.h"
 #include "core/model/norm.h"
+#include "core/model/rope_form.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/group_norm.h"
 
@@ -99,7 +100,7 @@ ops::AttentionShape attention_shape(const ModelConfig& config) {
     throw ConfigError("model.attention: '" + config.attention +
                       "' is unknown; expected mha or mla");
   }
-  shape.scale = 1 / std::sqrt(static_cast<double>(shape.head_dim));
+  shape.scale = rope_score_factor(config) / std::sqrt(static_cast<double>(shape.head_dim));
   return shape;
 }
 

@@ -6,6 +6,8 @@
 
 #include <moiety/exec.h>
 
+#include "core/ops/rope_scaling.h"
+
 namespace moiety::ops {
 
 struct AttentionShape {
@@ -38,10 +40,11 @@ struct RopeForm {
   double theta = 10000;
   int64_t begin = 0, size = 0;  // size 0: up to the end of the head
   bool interleaved = false;     // pairs (2 i, 2 i + 1); else (i, i + n / 2), as in Llama
+  RopeScaling scaling = {};
 };
 
-/// Rotates q and k in place by position t % sequence (Su et al., 2021). `inverse` rotates back: the
-/// backward.
+/// Rotates q and k in place by position t % sequence (Su et al., 2021), and multiplies what it
+/// turns by scaling.magnitude. `inverse` rotates the other way and multiplies too: the backward.
 MOIETY_API void rope(Exec&, const AttentionShape&, const RopeForm&, bool inverse, TensorView qkv);
 
 }  // namespace moiety::ops

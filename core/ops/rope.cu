@@ -11,18 +11,19 @@ namespace moiety::ops {
 
 namespace {
 
-/// cosine and sine of position * theta^(-2 i / size), in double: angles reach the sequence's
-/// length.
+/// cosine and sine of position * frequency, in double: angles reach the sequence's length.
 struct Angles {
   float* table;  // [S, half, 2]
   int64_t half;
   double theta;
+  RopeScaling scaling;
   bool inverse;
   MOIETY_HD void operator()(int64_t i) const {
     const auto position = static_cast<double>(i / half), pair = static_cast<double>(i % half);
-    const double angle = position * pow(theta, -pair / static_cast<double>(half));
-    table[2 * i] = static_cast<float>(cos(angle));
-    table[2 * i + 1] = static_cast<float>(inverse ? -sin(angle) : sin(angle));
+    const double angle = position * rope_frequency(scaling, theta, pair, static_cast<double>(half));
+    const double m = scaling.magnitude;
+    table[2 * i] = static_cast<float>(m * cos(angle));
+    table[2 * i + 1] = static_cast<float>(m * (inverse ? -sin(angle) : sin(angle)));
   }
 };
 
@@ -66,7 +67,7 @@ void rope(Exec& exec, const AttentionShape& shape, const RopeForm& form, bool in
   check_shape("rope", "qkv", qkv, {T, shape.qkv_width()});
   if (T == 0) return;
   float* table = exec.scratch(DType::kF32, {shape.sequence, half, 2}).data<float>();
-  for_each_row(exec, shape.sequence * half, Angles{table, half, form.theta, inverse});
+  for_each_row(exec, shape.sequence * half, Angles{table, half, form.theta, form.scaling, inverse});
   with_float(qkv.dtype, "rope", [&](auto element) {
     using E = decltype(element);
     for_each_wide_row<32>(exec, T,

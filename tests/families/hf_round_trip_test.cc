@@ -152,6 +152,32 @@ TEST_F(HfRoundTrip, AModelOfOurOwnCanBeImported) {
   EXPECT_EQ(logits(again, *other), logits(config, *model));
 }
 
+TEST_F(HfRoundTrip, ScaledPositionsComeBack) {
+  const std::string plain = "\"rope_theta\": 10000.0,\n    \"rope_type\": \"default\"";
+  const std::string types[] = {
+      "\"rope_theta\": 5000.0, \"rope_type\": \"llama3\", \"factor\": 8.0, "
+      "\"original_max_position_embeddings\": 32, \"low_freq_factor\": 1.5, "
+      "\"high_freq_factor\": 4.0",
+      "\"rope_theta\": 5000.0, \"rope_type\": \"yarn\", \"factor\": 4.0, "
+      "\"original_max_position_embeddings\": 16, \"beta_fast\": 30.0, \"beta_slow\": 2.0"};
+  for (const std::string& type : types) {
+    const std::filesystem::path folder = folder_ / std::to_string(type.size());
+    std::filesystem::copy(kGolden / "tiny_llama", folder);
+    std::filesystem::permissions(folder / "config.json", std::filesystem::perms::owner_all);
+    std::string text = contents(folder / "config.json");
+    ASSERT_NE(text.find(plain), std::string::npos);
+    text.replace(text.find(plain), plain.size(), type);
+    overwrite(folder / "config.json", text);
+    ExportOptions options;
+    options.base_config = folder / "config.json";
+    round(folder, "back" + std::to_string(type.size()), options);
+    const Json rope =
+        Json::parse(contents(folder_ / ("back" + std::to_string(type.size())) / "config.json"))
+            .at("rope_parameters");
+    EXPECT_EQ(rope.dump(), Json::parse("{" + type + "}").dump());
+  }
+}
+
 TEST_F(HfRoundTrip, WhatHasNoPlaceIsAnError) {
   convert_hf(kGolden / "tiny_llama", folder_ / "a.h5", "test");
   RunConfig config = config_of(folder_ / "a.h5");

@@ -20,7 +20,7 @@ constexpr const char* kDense =
 std::string moe_yaml(int64_t experts, int64_t k, int64_t width) {
   return fmt::format(
       "moe:\n  num_experts: {}\n  expert_interval: 1\n  hidden: {}\n  drop_tokens: false\n"
-      "  k: {}\n  gate: {{type: topk}}\n  expert: {{type: swiglu}}\n",
+      "  k: {}\n  gate: {{type: softmax_topk}}\n  expert: {{type: swiglu}}\n",
       experts, width, k);
 }
 
@@ -104,6 +104,15 @@ TEST_F(InitFromTest, AResidualBranchStartsAsTheDenseLayer) {
   const RunConfig config = parse(kDense + moe_yaml(4, 2, 24) + "  use_residual: true\n",
                                  {from("dense.h5"), "model.init_from.upcycle=true"});
   EXPECT_LT(difference(config), 5e-5);
+}
+
+TEST_F(InitFromTest, ASharedExpertStartsWithNothingToAdd) {
+  const RunConfig config = parse(kDense + moe_yaml(4, 2, 24) + "  shared_expert: {hidden: 10}\n",
+                                 {from("dense.h5"), "model.init_from.upcycle=true"});
+  EXPECT_LT(difference(config), 2e-5);
+  const std::unique_ptr<Model> model = build(config);
+  const TableEntry* w_in = model->parameters().find("layers.1.moe.dense.w_in");
+  for (const float x : model->parameters().read(w_in->authoritative())) EXPECT_NE(x, 0);
 }
 
 TEST_F(InitFromTest, NoiseTellsTheExpertsApart) {

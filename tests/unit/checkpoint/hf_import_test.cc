@@ -68,9 +68,9 @@ TEST(ImportHf, WritesACheckpoint) {
 
 class ChangedModel : public testing::Test {
  protected:
-  ChangedModel() {
+  explicit ChangedModel(const char* model = "tiny_gpt2") {
     for (const char* name : {"config.json", "model.safetensors"}) {
-      std::filesystem::copy_file(kGolden / "tiny_gpt2" / name, folder_ / name);
+      std::filesystem::copy_file(kGolden / model / name, folder_ / name);
       std::filesystem::permissions(folder_ / name, std::filesystem::perms::owner_all);
     }
   }
@@ -107,6 +107,41 @@ TEST_F(ChangedModel, UnknownFamily) {
       error_after("config.json", "\"model_type\": \"gpt2\"", "\"model_type\": \"bert\"");
   EXPECT_NE(error.find("model_type 'bert' is not known; known: gpt2, llama,"), std::string::npos)
       << error;
+}
+
+class ChangedDeepSeek : public ChangedModel {
+ protected:
+  ChangedDeepSeek() : ChangedModel("tiny_deepseek_v3") {}
+};
+
+TEST_F(ChangedDeepSeek, SettingsThatTheModelDoesNotCompute) {
+  const std::pair<const char*, const char*> changes[] = {
+      {"\"attention_bias\": false", "\"attention_bias\": true"},
+      {"\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\""},
+      {"\"rope_type\": \"default\"", "\"rope_type\": \"dynamic\""},
+      {"\"first_k_dense_replace\": 1", "\"first_k_dense_replace\": 3"},
+  };
+  const std::string original = contents(folder_ / "config.json");
+  for (const auto& [from, to] : changes) {
+    const std::string error = error_after("config.json", from, to);
+    const std::string key = std::string(from).substr(1, std::string(from).find('"', 1) - 1);
+    EXPECT_NE(error.find("config.json: " + key + " is "), std::string::npos) << error;
+    overwrite(folder_ / "config.json", original);
+  }
+}
+TEST_F(ChangedDeepSeek, LatentsWithoutQueriesOfTheirOwn) {
+  const std::string error =
+      error_after("config.json", "\"q_lora_rank\": 16", "\"q_lora_rank\": null");
+  EXPECT_NE(error.find("no tensor 'model.layers.0.self_attn.q_proj.weight'"), std::string::npos)
+      << error;
+}
+TEST_F(ChangedDeepSeek, TheCorrectionBiasIsABuffer) {
+  convert_hf(folder_.path(), folder_ / "a.h5", "1");
+  const h5::File file(folder_ / "a.h5", h5::File::Mode::kRead);
+  EXPECT_EQ(file.floats("buffers/layers.1.moe.gate.correction_bias"),
+            SafetensorsFile(folder_ / "model.safetensors")
+                .read("model.layers.1.mlp.gate.e_score_correction_bias"));
+  EXPECT_EQ(read_checkpoint_info(folder_ / "a.h5").hf_config, contents(folder_ / "config.json"));
 }
 
 }  // namespace

@@ -63,6 +63,30 @@ TEST_P(Rope, NeighboursInAPartOfTheHead) {
   near(qkv, before, 2);
 }
 
+/// Stretched positions: another angle, another length, and backward is the transpose.
+TEST_P(Rope, ScaledAnglesAndLengths) {
+  const ops::AttentionShape shape{1, 40, 1, 1, 4};
+  ops::RopeForm form;
+  form.scaling = {ops::RopeScaling::Kind::kLinear, 4, 0, 1, 1.25};
+  const TensorView qkv = random({40, 12}, 1), d = random({40, 12}, 2);
+  const Vector x = wide(qkv), dy = wide(d);
+  Vector expected = x;
+  for (size_t t = 0; t < 40; ++t) {
+    for (size_t h = 0; h < 2; ++h) {
+      for (size_t i = 0; i < 2; ++i) {
+        const double angle = static_cast<double>(t) / 4 * std::pow(10000.0, -0.5 * double(i));
+        const size_t a = t * 12 + h * 4 + i, b = a + 2;
+        expected[a] = 1.25 * (x[a] * std::cos(angle) - x[b] * std::sin(angle));
+        expected[b] = 1.25 * (x[b] * std::cos(angle) + x[a] * std::sin(angle));
+      }
+    }
+  }
+  ops::rope(exec_, shape, form, false, qkv);
+  near(qkv, expected, 1.25);
+  ops::rope(exec_, shape, form, true, d);
+  EXPECT_NEAR(reference::dot(wide(qkv), dy), reference::dot(x, wide(d)), tolerance() * 30);
+}
+
 TEST_P(Rope, APartOutsideTheHeadIsRefused) {
   const ops::AttentionShape shape{1, 2, 1, 1, 8};
   EXPECT_THROW(ops::rope(exec_, shape, {.begin = 4, .size = 6}, false, random({2, 24}, 1)), Error);

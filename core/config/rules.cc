@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <string>
+#include <utility>
 
 #include "core/config/scalar.h"
 
@@ -209,8 +210,9 @@ void check_precision(Draft& d) {
 
 void check_recordings(Draft& d) {
   const RouterConfig& router = d.config.moe.router;
-  for (const char* path : {"moe.router.record", "moe.router.replay"}) {
-    if (!d.is_given(path) || d.config.run.graph != "on") continue;
+  for (const auto& [path, file] : {std::pair("moe.router.record", &router.record),
+                                   std::pair("moe.router.replay", &router.replay)}) {
+    if (file->empty() || d.config.run.graph != "on") continue;
     d.report.add(d.where({path}), path,
                  "a recording is read and written by the host, which a captured step does not "
                  "wait for, and run.graph is on; set run.graph=auto");

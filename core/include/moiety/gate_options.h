@@ -72,12 +72,12 @@ inline const void* balances_itself(std::string_view facet) {
   return facet == "balances_itself" ? &kYes : nullptr;
 }
 
-/// Throws Error where a token has more choices than the layer has experts.
-inline void check_choices(const char* gate, int64_t choices, int64_t experts) {
+/// Throws ConfigError where a token has more choices than the layer has experts.
+inline void check_choices(int64_t choices, int64_t experts) {
   if (choices <= experts) return;
-  throw Error("gating " + std::string(gate) + " sends a token to k = " + std::to_string(choices) +
-              " experts, but the layer has " + std::to_string(experts) +
-              "; lower k or add experts");
+  throw ConfigError("a token is sent to k = " + std::to_string(choices) +
+                    " experts, but the layer has " + std::to_string(experts) +
+                    "; lower moe.k or raise moe.num_experts");
 }
 
 }  // namespace moiety

@@ -42,7 +42,7 @@ class Records {
     }
     const auto size = static_cast<int64_t>(fs::file_size(file)), before = bytes();
     if (size == 0 || size % kRecord != 0) {
-      throw ConfigError("data source cifar10: " + file.string() + " has " + std::to_string(size) +
+      throw ConfigError(file.string() + " has " + std::to_string(size) +
                         " bytes, expected records of " + std::to_string(kRecord) +
                         " bytes (label, then 3 planes of 32 x 32)");
     }
@@ -51,9 +51,8 @@ class Records {
     if (!in) throw Error("data source cifar10: " + file.string() + " could not be read whole");
     for (int64_t i = before / kRecord; i < count(); ++i) {
       if (label(i) < kClasses) continue;
-      throw ConfigError("data source cifar10: " + file.string() + ": record " +
-                        std::to_string(i - before / kRecord) + " has the label " +
-                        std::to_string(label(i)) + ", expected 0 to 9");
+      throw ConfigError(file.string() + ": record " + std::to_string(i - before / kRecord) +
+                        " has the label " + std::to_string(label(i)) + ", expected 0 to 9");
     }
   }
   int64_t count() const { return bytes() / kRecord; }
@@ -73,7 +72,7 @@ std::vector<fs::path> train_files(const std::string& folder) {
     if (name.starts_with("data_batch_") && name.ends_with(".bin")) files.push_back(entry.path());
   }
   if (files.empty()) {
-    throw ConfigError("data source cifar10: data.params.folder '" + folder +
+    throw ConfigError("data.params.folder '" + folder +
                       "' holds no data_batch_*.bin; expected the folder cifar-10-batches-bin of "
                       "CIFAR-10's binary version");
   }

@@ -81,7 +81,7 @@ class HashGate final : public GatingPolicy {
   const void* facet(std::string_view name) const override { return balances_itself(name); }
 
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
-    check_choices("hash", options_.k, E);
+    check_choices(options_.k, E);
     return {.slots = options_.k,
             .capacity = options_.places(T, E, options_.k, training),
             .writes_position = true,

@@ -120,7 +120,7 @@ class SigmoidTopK final : public GatingPolicy {
   }
 
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
-    check_choices("sigmoid_topk", options_.k, E);
+    check_choices(options_.k, E);
     check_groups(E);
     return {.slots = options_.k,
             .capacity = options_.places(T, E, options_.k, training),
@@ -169,13 +169,14 @@ class SigmoidTopK final : public GatingPolicy {
   void check_groups(int64_t E) const {
     const int64_t groups = options_.n_group;
     if (E % groups != 0) {
-      throw Error("gating sigmoid_topk cannot divide " + std::to_string(E) + " experts into " +
-                  "n_group = " + std::to_string(groups) + " groups of one size");
+      throw ConfigError("cannot divide " + std::to_string(E) + " experts into n_group = " +
+                        std::to_string(groups) + " groups of one size");
     }
     if (options_.k <= options_.topk_group * (E / groups)) return;
-    throw Error("gating sigmoid_topk takes k = " + std::to_string(options_.k) + " experts from " +
-                "topk_group = " + std::to_string(options_.topk_group) + " groups of " +
-                std::to_string(E / groups) + "; raise topk_group or lower k");
+    throw ConfigError(
+        "k = " + std::to_string(options_.k) +
+        " experts do not fit into topk_group = " + std::to_string(options_.topk_group) +
+        " groups of " + std::to_string(E / groups) + "; raise topk_group or lower k");
   }
   ShareForm share() const {
     return {options_.norm_topk_prob, kEpsilon, static_cast<float>(options_.routed_scaling_factor)};

@@ -42,7 +42,7 @@ class SoftmaxTopK final : public GatingPolicy {
   }
 
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
-    check_choices("softmax_topk", options_.k, E);
+    check_choices(options_.k, E);
     return {.slots = options_.k,
             .capacity = options_.places(T, E, options_.k, training),
             .writes_position = true,

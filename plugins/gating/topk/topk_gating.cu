@@ -28,7 +28,7 @@ class TopK final : public GatingPolicy {
   }
 
   PlanShape plan_shape(int64_t T, int64_t E, bool training) const override {
-    check_choices("topk", options_.k, E);
+    check_choices(options_.k, E);
     return {.slots = options_.k,
             .capacity = options_.places(T, E, options_.k, training),
             .aux_losses = 1,

@@ -71,6 +71,12 @@ TEST(Resolved, Examples) {
   EXPECT_GT(examples, 12);
 }
 
+/// The resolved file names every key; a recording that is not made forbids no graph.
+TEST(Resolved, AGraphThatIsOn) {
+  const RunConfig c = parse("run: {graph: on}");
+  expect_same(c, again(c));
+}
+
 TEST(Resolved, WithoutMoe) {
   const RunConfig c = parse("run: {steps: 3}");
   expect_same(c, again(c));

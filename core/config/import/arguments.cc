@@ -285,7 +285,7 @@ ImportResult import_arguments(const std::string& text, const std::string& shown_
   ArgumentReader reader(read_shell(text), shown_name, options, out);
   reader.read();
   add_deepspeed_defaults(out);
-  add_placeholders(out);
+  add_what_is_missing(out);
   out.settle(reader.world_size());
   return {out.yaml(), out.refusals(), out.world_size()};
 }

@@ -238,12 +238,12 @@ void add_deepspeed_defaults(Imported& out) {
   }
 }
 
-void add_placeholders(Imported& out) {
+void add_what_is_missing(Imported& out) {
   if (out.find("train_batch_size") == nullptr) {
-    out.set_default("train_micro_batch_size_per_gpu", "1", "a placeholder: none is given");
+    out.set_default("train_micro_batch_size_per_gpu", "1", "none is given");
   }
   if (out.find("data.type") != nullptr) return;
-  out.set_type("data", "synthetic", "a placeholder",
+  out.set_type("data", "synthetic", "random tokens",
                "Put your data here: {type: text, params: {files: [...]}}.");
 }
 
@@ -260,7 +260,7 @@ ImportResult import_deepspeed(const std::string& text, const std::string& shown_
   Imported out("import-ds", plugins);
   read_deepspeed(root, "", world_size, out);
   add_deepspeed_defaults(out);
-  add_placeholders(out);
+  add_what_is_missing(out);
   out.note("", "a ds_config does not describe the model; the section model is yours to write");
   out.settle(world_size);
   return {out.yaml(), out.refusals(), out.world_size()};

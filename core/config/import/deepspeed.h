@@ -34,6 +34,6 @@ void read_deepspeed(const Node& root, const std::string& source, int64_t world_s
 /// What a run in DeepSpeed does by default and one here does not.
 void add_deepspeed_defaults(Imported& out);
 /// What every configuration needs and the source does not have: data, a batch size.
-void add_placeholders(Imported& out);
+void add_what_is_missing(Imported& out);
 
 }  // namespace moiety::config

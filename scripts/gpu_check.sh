@@ -58,7 +58,7 @@ graph() {
       fp16.enabled=true fp16.initial_scale_power=24 fp16.hysteresis=1 || return 1
   done
   grep -c '"skipped":true' "$out/graph_on/metrics.jsonl"
-  build/cuda/bin/tests/checkpoint_diff "$out"/graph_{on,off}/checkpoints/step_00000012.h5
+  MOIETY_PLUGIN_PATH=build/cuda/lib/moiety/plugins build/cuda/bin/tests/checkpoint_diff "$out"/graph_{on,off}/checkpoints/step_00000012.h5
 }
 losses() {  # losses DEVICE STEPS: one loss a line
   build/cuda/bin/moiety train configs/quickstart.yaml --run-dir "$out/losses_$1" \

@@ -13,6 +13,9 @@ namespace moiety::testing {
 namespace {
 
 constexpr double kTolerance = 2e-6;  // ten steps in f32
+// Muon multiplies bf16 matrices. Tensor cores sum in another order than the reference's CPU, and a
+// sum beside the middle of two bf16 numbers, 2^-8 of it apart, falls to the other one.
+constexpr double kBf16ProductTolerance = 2e-4;
 
 /// Parameters under an optimizer plugin, stepped as the trainer does.
 class Stepper {
@@ -96,7 +99,9 @@ void compare_optimizer(Parity& parity, const h5::File& file, const std::string& 
     const double error = largest_error(stepper.get(0), part(params, i + 1));
     worst = error <= worst ? worst : error;
   }
-  parity.report.add(fmt::format("params, {} steps", shape.at(0) - 1), worst, kTolerance);
+  const bool bf16_products = group == "muon" && parity.context.device().type == DeviceType::kCuda;
+  parity.report.add(fmt::format("params, {} steps", shape.at(0) - 1), worst,
+                    bf16_products ? kBf16ProductTolerance : kTolerance);
 }
 
 /// "0", "1", ...: the gradients g0, g1, ... of the reference.

@@ -92,7 +92,7 @@ class Sinkhorn final : public GatingPolicy {
       s.field("iterations", &Options::iterations,
               "rounds of normalisation over tokens and experts; a fixed number, so that a step is "
               "the same from run to run")
-          .range(1, 256);
+          .range(1, 100);
       describe_seating(s);
     }
   };

@@ -29,8 +29,8 @@ std::string routed_yaml(const Settings& config, bool normalized, double coeffici
 
 /// The keys of config.json that routed_yaml reads. Other balancing losses than that of scope model
 /// have no counterpart, and none in the model that is exported.
-void set_routed(const RunConfig& config, Json& out, Reasons& reasons) {
-  out.set("num_experts_per_tok", Router(config.moe, reasons).k);
+void set_routed(const RunConfig& config, const Router& router, Json& out, Reasons& reasons) {
+  out.set("num_experts_per_tok", router.k);
   out.set("output_router_logits", true);
   out.set("router_aux_loss_coef", balance_losses_of(config.moe).model);
   expect(config.moe.shared_hidden == 0, reasons, "there is a shared expert (moe.shared_expert)");
@@ -48,6 +48,10 @@ Router::Router(const MoeConfig& moe, Reasons& reasons) {
     const Value* value = find_option(options, name);
     return value != nullptr && std::get<bool>(*value);
   };
+  if (const Value* speed = find_option(options, "bias_update_speed")) {
+    expect(std::get<double>(*speed) == 0, reasons,
+           "the gate balances by a bias (bias_update_speed), which this family has no place for");
+  }
   expect(!is_true("drop_tokens"), reasons, "the gate drops tokens (drop_tokens), expected false");
   if (const Value* value = find_option(options, "k")) k = std::get<int64_t>(*value);
   if (moe.gate.type == "topk") {
@@ -96,11 +100,12 @@ Json mixtral_config(const RunConfig& config, Reasons& reasons) {
   Json out = decoder_config(config, "mixtral", "MixtralForCausalLM", reasons);
   expect_plain_experts(config.moe, reasons);
   expect(all_layers(config), reasons, "not every layer is a MoE layer (moe.layers)");
-  expect(Router(config.moe, reasons).normalized, reasons,
+  const Router router(config.moe, reasons);
+  expect(router.normalized, reasons,
          "the weights of a token's choices do not sum to 1 (norm_topk_prob)");
   out.set("intermediate_size", config.moe.hidden);
   out.set("num_local_experts", config.moe.num_experts.at(0));
-  set_routed(config, out, reasons);
+  set_routed(config, router, out, reasons);
   return out.set("router_jitter_noise", 0.0).set("sliding_window", Json());
 }
 
@@ -137,8 +142,9 @@ Json olmoe_config(const RunConfig& config, Reasons& reasons) {
          "model.head_dim is not hidden / heads, which OLMoE takes for granted");
   out.set("intermediate_size", config.moe.hidden).set("clip_qkv", Json());
   out.set("num_experts", config.moe.num_experts.at(0));
-  out.set("norm_topk_prob", Router(config.moe, reasons).normalized);
-  set_routed(config, out, reasons);
+  const Router router(config.moe, reasons);
+  out.set("norm_topk_prob", router.normalized);
+  set_routed(config, router, out, reasons);
   return out;
 }
 
@@ -203,8 +209,9 @@ Json qwen3_moe_config(const RunConfig& config, Reasons& reasons) {
   out.set("decoder_sparse_step", 1).set("mlp_only_layers", dense);
   out.set("moe_intermediate_size", config.moe.hidden);
   out.set("num_experts", config.moe.num_experts.at(0));
-  out.set("norm_topk_prob", Router(config.moe, reasons).normalized);
-  set_routed(config, out, reasons);
+  const Router router(config.moe, reasons);
+  out.set("norm_topk_prob", router.normalized);
+  set_routed(config, router, out, reasons);
   return out.set("sliding_window", Json()).set("use_sliding_window", false);
 }
 

@@ -4,6 +4,7 @@
 
 #include <moiety/error.h>
 
+#include "core/config/balance_warning.h"
 #include "core/config/check_components.h"
 #include "core/config/component.h"
 #include "core/config/compose.h"
@@ -87,6 +88,8 @@ RunConfig finish(Node root, const fs::path& file, const LoadOptions& options,
   d.report.throw_if_any();  // components are made of values that are right
   check_components(plugins, d);
   d.report.throw_if_any();
+  const std::string unbalanced = unbalanced_warning(d.config, plugins);
+  if (!unbalanced.empty()) d.config.warnings.push_back(unbalanced);
   d.config.accepted = std::move(d.notes);
   write_resolved(d);
   return std::move(d.config);
@@ -100,12 +103,6 @@ const Value* find_option(const OptionMap& options, std::string_view name) {
     if (key == name) return &value;
   }
   return nullptr;
-}
-
-bool gate_steers(const ComponentChoice& gate) {
-  const Value* speed = find_option(gate.options, "bias_update_speed");
-  const double* value = speed == nullptr ? nullptr : std::get_if<double>(speed);
-  return value != nullptr && *value > 0;
 }
 
 RunConfig load_config(const std::filesystem::path& file, const LoadOptions& options,

@@ -12,14 +12,6 @@ namespace {
 
 std::string text(int64_t n) { return std::to_string(n); }
 
-bool is_unbalanced(const RunConfig& c) {
-  return c.moe.loss_coeff == 0 && !balances(balance_losses_of(c.moe)) && !gate_steers(c.moe.gate);
-}
-
-}  // namespace
-
-namespace {
-
 /// A classifier's images must outlast its convolutions, and only a decoder has tokens.
 void check_classifier(Draft& d) {
   const ModelConfig& m = d.config.model;
@@ -233,11 +225,6 @@ void add_warnings(Draft& d) {
   if (c.run.steps == 0 && c.run.tokens == 0 && c.run.seconds == 0) {
     c.warnings.emplace_back(
         "run has no limit (run.steps, run.tokens, run.time): it goes on until it is interrupted");
-  }
-  if (c.moe.enabled && is_unbalanced(c)) {
-    c.warnings.emplace_back(
-        "no loss balances the experts: moe.moe_loss_coeff, moe.balance_loss_coeff and all of "
-        "moe.balance_losses are 0");
   }
   if (c.moe.enabled && c.moe.router.forced != ForcedRouting::kNone) {
     c.warnings.emplace_back(

@@ -21,8 +21,6 @@ struct ComponentChoice {
 };
 
 MOIETY_API const Value* find_option(const OptionMap& options, std::string_view name);
-/// Whether the gate balances by a bias on its choices: its option bias_update_speed is not 0.
-MOIETY_API bool gate_steers(const ComponentChoice& gate);
 
 /// Parameters with a rate and a decay of their own.
 struct ParamGroup {

@@ -13,15 +13,6 @@ constexpr int64_t kPause = 50;            // steps between two warnings
 constexpr double kRise = 1.5, kHigh = 2;  // of max / mean load
 }  // namespace
 
-std::string balancers_off_warning(const MoeConfig& moe, bool gate_steers) {
-  if (!moe.enabled || gate_steers || moe.loss_coeff > 0 || balances(balance_losses_of(moe))) {
-    return "";
-  }
-  return "every balancer is off (moe.moe_loss_coeff, moe.balance_loss_coeff and all of "
-         "moe.balance_losses are 0): experts may starve; set moe.moe_loss_coeff=0.01, or watch "
-         "`imbalance` in metrics.jsonl";
-}
-
 std::optional<std::string> BalanceWatch::observe(const StepRecord& record) {
   if (record.numbers.layers.empty()) return std::nullopt;
   const double imbalance = worst_imbalance(record.numbers);

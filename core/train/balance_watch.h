@@ -9,10 +9,6 @@
 
 namespace moiety {
 
-/// Empty unless every means against imbalance is off: the gate's own loss, the core's, a gate that
-/// steers its choices (`gate_steers`).
-MOIETY_API std::string balancers_off_warning(const MoeConfig& moe, bool gate_steers);
-
 class MOIETY_API BalanceWatch {
  public:
   /// A warning when the smoothed imbalance has risen by half since the last warning (or the

@@ -41,17 +41,7 @@ StepControl initial_control(const RunConfig& config) {
   control.schedule = make_schedule(config);
   control.clip = config.gradient_clipping;
   control.check_overflow = config.check_grad_overflow ? 1 : 0;
-  if (config.precision == Precision::kF16) {
-    LossScaler& s = control.scaler;
-    const Fp16Config& f = config.fp16;
-    s.dynamic = f.loss_scale == 0;
-    s.scale = f.loss_scale;
-    if (s.dynamic) s.scale = static_cast<double>(uint64_t{1} << f.initial_scale_power);
-    s.min_scale = f.min_loss_scale;
-    s.window = f.loss_scale_window;
-    s.hysteresis = s.hysteresis_left = f.hysteresis;
-    s.consecutive_hysteresis = f.consecutive_hysteresis;
-  }
+  if (config.precision == Precision::kF16) control.scaler = make_loss_scaler(config);
   return control;
 }
 

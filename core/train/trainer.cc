@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "core/base/log.h"
-#include "core/train/gate_probe.h"
 #include "core/train/machine_info.h"
 #include "core/train/reports.h"
 
@@ -56,10 +55,6 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
   log::info("\n" + start_report(config, session_, plugins_));
   for (const std::string& text : config.accepted) log::info(text);
   for (const std::string& text : config.warnings) log::warning(text);
-  const std::string off = balancers_off_warning(config.moe, gate_steers(config.moe.gate));
-  if (!off.empty()) log::warning(off);
-  const std::string no_loss = no_gate_loss_warning(config, plugins);
-  if (!no_loss.empty()) log::warning(no_loss);
   if (options.resume) resume_from_checkpoint();
   directory_.truncate_metrics(step_);
   update_teacher();

@@ -117,13 +117,36 @@ TEST(Moe, BalancingLossesAddUpByScope) {
   EXPECT_EQ(all.micro_batch + all.model, 0);
 }
 
+/// The one warning of a small model behind this gate, or "".
+std::string balance_warning(const std::string& gate, const std::string& more = "") {
+  const RunConfig c =
+      parse("run: {steps: 1}\nmoe: {num_experts: 4, gate: {type: " + gate + "}" + more + "}");
+  EXPECT_LE(c.warnings.size(), 1U);
+  return c.warnings.empty() ? "" : c.warnings[0];
+}
+
 TEST(Moe, WarnsWhenNothingBalances) {
-  const RunConfig c = parse("run: {steps: 1}\nmoe: {num_experts: 8, moe_loss_coeff: 0}");
-  ASSERT_EQ(c.warnings.size(), 1U);
-  EXPECT_NE(c.warnings[0].find("balance"), std::string::npos);
-  EXPECT_TRUE(parse("run: {steps: 1}\nmoe: {num_experts: 8, moe_loss_coeff: 0, balance_losses: "
-                    "{sequence: 1e-3}}")
-                  .warnings.empty());
+  const std::string off = ", moe_loss_coeff: 0";
+  EXPECT_NE(balance_warning("topk", off).find("no loss balances the experts"), std::string::npos);
+  EXPECT_EQ(balance_warning("topk", off + ", balance_losses: {sequence: 1e-3}"), "");
+  EXPECT_EQ(balance_warning("topk", off + ", balance_loss_coeff: 0.01"), "");
+  for (const char* gate : {"hash", "sinkhorn", "expert_choice, params: {allow_future_leak: true}",
+                           "softmax_topk, params: {bias_update_speed: 0.001}"}) {
+    EXPECT_EQ(balance_warning(gate, off), "") << gate;
+  }
+}
+
+TEST(Moe, WarnsWhenALossIsWeighedThatTheGateDoesNotHave) {
+  const std::string warning = balance_warning("softmax_topk");
+  EXPECT_NE(warning.find("'softmax_topk' has no loss of its own"), std::string::npos) << warning;
+  EXPECT_NE(warning.find("bias_update_speed"), std::string::npos) << warning;
+  EXPECT_EQ(balance_warning("softmax_topk", ", balance_loss_coeff: 0.01"), "");
+  EXPECT_EQ(balance_warning("softmax_topk, params: {bias_update_speed: 0.001}"), "");
+  EXPECT_NE(balance_warning("sigmoid_topk, params: {bias_update_speed: 0}"), "");
+  for (const char* gate : {"top1", "top2", "topk", "sigmoid_topk", "hash", "sinkhorn",
+                           "expert_choice, params: {allow_future_leak: true}"}) {
+    EXPECT_EQ(balance_warning(gate), "") << gate;
+  }
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include "core/config/load.h"
 #include "core/train/balance_watch.h"
-#include "core/train/gate_probe.h"
 #include "core/train/generator.h"
 #include "core/train/progress.h"
 
@@ -44,39 +43,6 @@ TEST(BalanceWatch, WarnsWhenAnExpertDies) {
   const auto warning = watch.observe(record(31, 1.1, 2));
   ASSERT_TRUE(warning);
   EXPECT_NE(warning->find("2 expert(s) are dead"), std::string::npos);
-}
-
-TEST(BalanceWatch, SaysWhenEveryBalancerIsOff) {
-  MoeConfig moe;
-  moe.enabled = true;
-  EXPECT_EQ(balancers_off_warning(moe, false), "");  // moe_loss_coeff is 0.01 by default
-  moe.loss_coeff = 0;
-  EXPECT_NE(balancers_off_warning(moe, false), "");
-  EXPECT_EQ(balancers_off_warning(moe, true), "");
-  moe.enabled = false;
-  EXPECT_EQ(balancers_off_warning(moe, false), "");
-}
-
-std::string gate_warning(const std::string& gate, const std::string& more = "") {
-  PluginRegistry plugins({std::string(MOIETY_BINARY_DIR) + "/lib/moiety/plugins"});
-  const std::string yaml =
-      "schema_version: 1\nmodel: {layers: 2}\ndata: {type: synthetic}\nrun: {steps: 1}\n"
-      "train_batch_size: 2\nmoe: {num_experts: 4, gate: {type: " +
-      gate + "}" + more + "}\n";
-  return no_gate_loss_warning(parse_config(yaml, "test.yaml", {}, plugins), plugins);
-}
-
-TEST(GateProbe, SaysWhenALossIsWeighedThatTheGateDoesNotHave) {
-  const std::string warning = gate_warning("softmax_topk");
-  EXPECT_NE(warning.find("'softmax_topk' has no loss of its own"), std::string::npos) << warning;
-  EXPECT_NE(warning.find("bias_update_speed"), std::string::npos) << warning;
-  EXPECT_EQ(gate_warning("softmax_topk", ", balance_loss_coeff: 0.01"), "");
-  EXPECT_EQ(gate_warning("softmax_topk, params: {bias_update_speed: 0.001}"), "");
-  EXPECT_NE(gate_warning("sigmoid_topk, params: {bias_update_speed: 0}"), "");
-  for (const char* gate : {"top1", "top2", "topk", "sigmoid_topk", "hash", "sinkhorn",
-                           "expert_choice, params: {allow_future_leak: true}"}) {
-    EXPECT_EQ(gate_warning(gate), "") << gate;
-  }
 }
 
 TEST(Progress, ShowsPaceAndTheLimitThatComesFirst) {

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 
+#include <moiety/objective_ops.h>
+
 #include "core/device/phase_timer.h"
 #include "core/model/component_call.h"
 #include "core/model/decoder_layer.h"
 #include "core/model/layer_scope.h"
 #include "core/ops/gemm.h"
-#include "core/ops/scalars.h"
 
 namespace moiety {
 
@@ -97,14 +98,10 @@ void Head::loss(Exec& exec, const MicroBatch& batch, const Objective& objective,
   }
   if (dx) norm_.backward(exec, x, statistics, dh, {}, dx);
   if (!sums.loss) return;
-  ConstTensorView mask = rows(batch.loss_mask, 0, T);
-  const TensorView ones = exec.scratch(DType::kF32, {T}), total = exec.scratch(DType::kF32, {1});
-  if (!mask) {
-    ops::fill(exec, ones, 1);
-    mask = ones;
-  }
-  ops::dot(exec, row_loss, mask, 1, total);
-  ops::add_quotient(exec, total, batch.denominator, sums.loss);
+  ObjectiveInputs all;
+  all.loss_mask = rows(batch.loss_mask, 0, T);
+  all.denominator = batch.denominator;
+  ops::add_row_mean(exec, all, row_loss, sums.loss);
 }
 
 void Head::logits(Exec& exec, ConstTensorView x, TensorView out) const {

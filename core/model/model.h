@@ -46,7 +46,7 @@ struct StepSums {
   TensorView aux;      // f32 [Lm]: the gate's losses, raw
   TensorView balance;  // f32 [Lm]: the balancing loss of a layer in a micro-batch, raw
   TensorView z;        // f32 [Lm]: raw
-  // f32 [Lm], raw, 0 where such a loss is off; in training alone:
+  // f32 [Lm], raw, 0 where such a loss is off; the first two in training alone:
   TensorView balance_sequence, balance_global, importance, load;
   TensorView balance_model;  // f32 [1]: of all layers together, raw
   TensorView chosen;         // f32 [Lm, Emax]: choices before dropping

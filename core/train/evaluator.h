@@ -1,4 +1,5 @@
-// Loss on the validation split: its first samples in their order, without dropout.
+// Loss on the validation split, without dropout: samples spread evenly over it, the same every
+// time.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 #include <moiety/objective.h>
 #include <moiety/optimizer.h>
 
+#include "core/config/requested_shape.h"
 #include "core/plugin/gate.h"
 
 namespace moiety::config {
@@ -30,7 +31,7 @@ class ComponentChecks {
     at("objective", [&] { made<Objective>(config.objective, dims_); });
     const MoeConfig& moe = config.moe;
     for (size_t i = 0; moe.enabled && i < moe.layers.size(); ++i) {
-      if (!check_layer(moe.layers[i], moe.num_experts[i])) return;  // the others say the same
+      if (!check_layer(static_cast<int64_t>(i))) return;  // the others say the same
     }
   }
 
@@ -40,20 +41,21 @@ class ComponentChecks {
     return plugins_.probe<T>(choice.type, choice.options, dims);
   }
 
-  bool check_layer(int64_t layer, int64_t experts) {
+  bool check_layer(int64_t moe_layer) {
     const MoeConfig& moe = d_.config.moe;
+    const int64_t layer = moe.layers[static_cast<size_t>(moe_layer)];
+    const int64_t experts = moe.num_experts[static_cast<size_t>(moe_layer)];
     ModelDims dims = dims_;
     dims.layer = layer;
     dims.experts = dims.local_experts = experts;
     dims.hidden = moe.hidden;
     const bool good = at("moe.expert", [&] {
       const auto expert = made<ExpertType>(moe.expert, dims);
-      LayerShape requested;
-      requested.experts = experts;
-      requested.hidden = moe.hidden;
-      in_plugin(describe(expert), "layer_shape", layer,
-                [&] { dims.experts = expert->layer_shape(layer, dims.layers, requested).experts; });
-      dims.local_experts = dims.experts;
+      const LayerShape shape = in_plugin(describe(expert), "layer_shape", layer, [&] {
+        return expert->layer_shape(layer, dims.layers, requested_shape(moe, experts, moe_layer));
+      });
+      dims.experts = dims.local_experts = shape.experts;
+      dims.hidden = shape.hidden;
     });
     return good && at("moe.gate", [&] {
              const auto gate = made<GatingPolicy>(moe.gate, dims);

@@ -33,6 +33,12 @@ void check_classifier(Draft& d) {
     }
     side = (side - 4) / 2;
   }
+  for (const auto& [path, rate] : {std::pair("model.dropout", m.dropout),
+                                   std::pair("model.attention_dropout", m.attention_dropout)}) {
+    if (rate == 0) continue;
+    d.report.add(d.where({path}), path,
+                 "a classifier has no dropout; expected 0, got " + float_text(rate));
+  }
   if (m.sequence_length != 1) {
     d.report.add(d.where({"model.sequence_length"}), "model.sequence_length",
                  "a classifier has one label a sample; expected 1, got " + text(m.sequence_length));

@@ -74,7 +74,8 @@ void Classifier::add_moe_layers(const MoeFactory& factory, int64_t width) {
     dims.model = width;
     dims.layer = moe_config_.layers[i], dims.layers = config_.layers;
     dims.vocab = config_.vocab_size, dims.sequence = 1;
-    MoeDesign design = design_moe_layer(factory, moe_config_, dims, moe_config_.num_experts.at(i));
+    MoeDesign design = design_moe_layer(factory, moe_config_, dims, moe_config_.num_experts.at(i),
+                                        static_cast<int64_t>(i));
     moe_.push_back(std::make_unique<MoeLayer>(table_,
                                               "layers." + std::to_string(dims.layer) + ".moe",
                                               design.dims, std::move(design.parts)));

@@ -7,9 +7,10 @@
 #include "core/base/check.h"
 #include "core/device/phase_timer.h"
 #include "core/model/classifier.h"
+#include "core/model/component_call.h"
 #include "core/model/layer_scope.h"
+#include "core/model/layer_sums.h"
 #include "core/ops/convolution.h"
-#include "core/plugin/gate.h"
 
 namespace moiety {
 
@@ -29,27 +30,6 @@ struct Classifier::Pass {
 };
 
 namespace {
-
-TensorView row_of(const TensorView& table, int64_t row, int64_t width) {
-  return table.slice(0, row, 1).slice(1, 0, width).reshape({width});
-}
-
-TensorView element(const TensorView& vector, int64_t i) {
-  return vector ? vector.slice(0, i, 1) : vector;
-}
-
-MoeSums layer_sums(const StepSums& sums, int64_t row, int64_t experts) {
-  MoeSums layer;
-  if (sums.chosen) {
-    layer.routing = {row_of(sums.chosen, row, experts), row_of(sums.dropped, row, experts),
-                     row_of(sums.probability, row, experts), element(sums.entropy, row),
-                     element(sums.tokens, row)};
-  }
-  layer.aux = element(sums.aux, row);
-  layer.balance = element(sums.balance, row);
-  layer.z = element(sums.z, row);
-  return layer;
-}
 
 ConstTensorView column(ConstTensorView x) { return x ? x.reshape({x.numel()}) : x; }
 
@@ -80,12 +60,14 @@ TensorView Classifier::forward(Exec& exec, Pass& pass, const MicroBatch& batch,
     x = memory_.make(x.dtype, {B, widths_[i + 1]});
     ops::activate(exec, pass.all.batch(h), ops::Activation::kRelu, h, x);
   }
+  const BalanceLosses losses = balance_losses_of(moe_config_);
   for (size_t i = 0; i < moe_.size(); ++i) {
     MoeCall& call = pass.moe.emplace_back(memory_);
     const TensorView out = memory_.make(x.dtype, {B, widths_.back()});
     const MoeInput input{x, {}, B, pass.training, &pass.all};
     moe_[i]->forward(exec, input,
-                     layer_sums(sums, static_cast<int64_t>(i), moe_[i]->dims().experts), call, out);
+                     layer_sums(sums, losses, static_cast<int64_t>(i), moe_[i]->dims().experts),
+                     call, out);
     x = out;
   }
   return x;
@@ -114,7 +96,7 @@ void Classifier::loss(Exec& exec, const MicroBatch& batch, const Objective& obje
     batch.teacher->logits(0, of_teacher);
     inputs.teacher_logits = of_teacher;
   }
-  in_plugin("the objective", "evaluate", -1, [&] {
+  in_component(exec, "the objective", "evaluate", -1, [&] {
     objective.evaluate(exec, inputs, row_loss, dx ? logits : TensorView{}, metrics);
   });
   if (sums.loss) ops::add_row_mean(exec, inputs, row_loss, sums.loss);
@@ -155,11 +137,7 @@ void Classifier::forward_backward(Exec& exec, const MicroBatch& batch, const Obj
   const TensorView x = forward(exec, pass, batch, sums);
   const TensorView dx = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
   loss(exec, batch, objective, x, sums, dx);
-  const double share = 1 / static_cast<double>(micro_batches);
-  backward(exec, pass,
-           {moe_config_.loss_coeff * share, moe_config_.balance_loss_coeff * share,
-            moe_config_.z_loss_coeff * share},
-           dx);
+  backward(exec, pass, loss_weights(moe_config_, 1 / static_cast<double>(micro_batches)), dx);
 }
 
 void Classifier::evaluate(Exec& exec, const MicroBatch& batch, const Objective& objective,

@@ -50,11 +50,10 @@ class MOIETY_API Gpt final : public Model {
   TensorView decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x,
                               int64_t layers);
   TensorView embed(Exec& exec, const Pass& pass);
-  MoeSums layer_sums(const Pass& pass, const StepSums& sums, int64_t layer) const;
+  MoeSums sums_of_layer(const Pass& pass, const StepSums& sums, int64_t layer) const;
   /// Gives `pass` the totals of the batch, or of `batch` alone.
   void take_totals(Exec& exec, const MicroBatch& batch, int64_t micro_batches, Pass& pass);
   void complete_load(Exec& exec, Pass& pass) const;
-  MoeLossWeights loss_weights(double share) const;
 
   ModelConfig config_;
   MoeConfig moe_config_;

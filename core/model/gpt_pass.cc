@@ -4,6 +4,7 @@
 #include "core/base/check.h"
 #include "core/model/gpt.h"
 #include "core/model/layer_scope.h"
+#include "core/model/layer_sums.h"
 
 namespace moiety {
 
@@ -28,41 +29,19 @@ struct Gpt::Pass {
   bool counting = false;                 // ends at the last router
 };
 
-namespace {
-
-TensorView row_of(const TensorView& table, int64_t row, int64_t width) {
-  return table.slice(0, row, 1).slice(1, 0, width).reshape({width});
-}
-
-TensorView element(const TensorView& vector, int64_t i) {
-  return vector ? vector.slice(0, i, 1) : vector;
-}
-
-}  // namespace
-
-MoeSums Gpt::layer_sums(const Pass& pass, const StepSums& sums, int64_t layer) const {
+MoeSums Gpt::sums_of_layer(const Pass& pass, const StepSums& sums, int64_t layer) const {
   const int64_t row = row_[static_cast<size_t>(layer)];
   if (row < 0) return {};
   const int64_t E = layers_[static_cast<size_t>(layer)]->moe()->dims().experts;
-  MoeSums of_layer;
-  if (sums.chosen) {
-    of_layer.routing = {row_of(sums.chosen, row, E), row_of(sums.dropped, row, E),
-                        row_of(sums.probability, row, E), element(sums.entropy, row),
-                        element(sums.tokens, row)};
-  }
-  of_layer.aux = element(sums.aux, row);
-  of_layer.balance = element(sums.balance, row);
-  of_layer.z = element(sums.z, row);
-  if (losses_.importance > 0) of_layer.importance = element(sums.importance, row);
-  if (losses_.load > 0) of_layer.load = element(sums.load, row);
+  MoeSums of_layer = layer_sums(sums, losses_, row, E);
   if (pass.totals == nullptr) return of_layer;
   const BatchTotals& totals = *pass.totals;
   of_layer.totals = {{}, totals.tokens(), totals.sequences()};
-  if (losses_.sequence > 0) of_layer.sequence = element(sums.balance_sequence, row);
+  if (losses_.sequence > 0) of_layer.sequence = element_of(sums.balance_sequence, row);
   if (losses_.global_batch > 0) {
     of_layer.totals.load = row_of(totals.load, row, E);
     if (!totals.complete) of_layer.batch_load = of_layer.totals.load;
-    of_layer.global_batch = element(sums.balance_global, row);
+    of_layer.global_batch = element_of(sums.balance_global, row);
   }
   return of_layer;
 }
@@ -99,7 +78,7 @@ TensorView Gpt::decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, Ten
     if (pass.pool) call.moe.shared_pool = &*pass.pool;
     const TensorView y = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
     layers_[i]->forward(exec, memory_, pass.input, x,
-                        layer_sums(pass, sums, static_cast<int64_t>(i)), call, y);
+                        sums_of_layer(pass, sums, static_cast<int64_t>(i)), call, y);
     x = y;
   }
   return x;
@@ -112,7 +91,7 @@ TensorView Gpt::decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, T
     const ArenaScope layer(memory_);
     LayerCall call(memory_);
     if (pass.pool) call.moe.shared_pool = &*pass.pool;
-    MoeSums of_layer = layer_sums(pass, sums, i);
+    MoeSums of_layer = sums_of_layer(pass, sums, i);
     of_layer.counting_ends = pass.counting && i + 1 == layers;
     layers_[static_cast<size_t>(i)]->forward(exec, memory_, pass.input, x, of_layer, call, y);
     std::swap(x, y);
@@ -149,20 +128,6 @@ void Gpt::count_load(Exec& exec, const MicroBatch& batch) {
   decode_to_forget(exec, pass, {}, embed(exec, pass), moe_.back() + 1);
 }
 
-MoeLossWeights Gpt::loss_weights(double share) const {
-  MoeLossWeights weights;
-  weights.gate = moe_config_.loss_coeff * share;
-  weights.balance = losses_.micro_batch * share;
-  weights.z = moe_config_.z_loss_coeff * share;
-  weights.model = losses_.model * share;
-  weights.sequence = losses_.sequence;
-  weights.global_batch = losses_.global_batch;
-  weights.importance = losses_.importance * share;
-  weights.load = losses_.load * share;
-  weights.load_noise = moe_config_.load_loss_noise;
-  return weights;
-}
-
 void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective& objective,
                            int64_t micro_batches, const StepSums& sums) {
   const ArenaScope memory(memory_);
@@ -176,7 +141,7 @@ void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective&
   const TensorView dx = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
   head_->loss(exec, batch, objective, x, sums, dx);
 
-  const MoeLossWeights weights = loss_weights(1 / static_cast<double>(micro_batches));
+  const MoeLossWeights weights = loss_weights(moe_config_, 1 / static_cast<double>(micro_batches));
   for (size_t i = layers_.size(); i-- > 0;) {
     layers_[i]->backward(exec, pass.input, weights, pass.calls[i], dx);
   }

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "core/base/check.h"
+#include "core/config/requested_shape.h"
 #include "core/plugin/gate.h"
 #include "core/plugin/registry.h"
 
@@ -25,24 +26,6 @@ static ModelDims sized(ModelDims dims, int64_t experts, int64_t hidden) {
   dims.experts = dims.local_experts = experts;
   dims.hidden = hidden;
   return dims;
-}
-
-/// What moe.* asks for, before the expert type has its say.
-static LayerShape requested_shape(const MoeConfig& config, int64_t experts, int64_t moe_layer) {
-  LayerShape shape;
-  shape.experts = experts;
-  shape.hidden = config.hidden;
-  shape.moe_layer = moe_layer;
-  shape.moe_layers = std::max<int64_t>(static_cast<int64_t>(config.layers.size()), moe_layer + 1);
-  if (config.use_residual) {
-    shape.dense = DenseBranch::kCoefficient;
-    shape.dense_hidden = config.hidden;
-  } else if (config.shared_hidden > 0) {
-    shape.dense = DenseBranch::kAdd;
-    shape.dense_hidden = config.shared_hidden;
-    shape.dense_gate = config.shared_gate;
-  }
-  return shape;
 }
 
 /// Two rules for one thing are a misunderstanding, not a choice.

@@ -33,8 +33,7 @@ struct MoeDesign {
 /// config.layers. Throws Error when a shape is impossible, ConfigError where the expert type and
 /// the configuration both decide the same thing.
 MOIETY_API MoeDesign design_moe_layer(const MoeFactory& factory, const MoeConfig& config,
-                                      const ModelDims& dims, int64_t experts,
-                                      int64_t moe_layer = 0);
+                                      const ModelDims& dims, int64_t experts, int64_t moe_layer);
 
 /// The shapes of all MoE layers, without making any: what design_moe_layer decides and refuses.
 MOIETY_API std::vector<LayerShape> moe_layer_shapes(const RunConfig& config,

@@ -32,7 +32,7 @@ ParityLayer::ParityLayer(Parity& parity, ParityBench& bench, const ComponentChoi
   ModelDims dims;
   dims.model = sizes.model;
   const MoeFactory factory = plugin_factory(config, parity.plugins);
-  MoeDesign design = design_moe_layer(factory, config, dims, sizes.experts);
+  MoeDesign design = design_moe_layer(factory, config, dims, sizes.experts, /*moe_layer=*/0);
   if (sizes.added > 0) {
     design.parts.shape.dense = DenseBranch::kAdd;
     design.parts.shape.dense_hidden = dims.hidden = sizes.added;

@@ -34,7 +34,8 @@ MoeDesign design(Parity& parity, const ModelDims& dims) {
   config.gate = {"top1", complete_options(parity.plugins.find(ComponentKind::kGating, "top1"), {})};
   const ComponentInfo& expert = parity.plugins.find(ComponentKind::kExpert, "residual");
   config.expert = {"residual", complete_options(expert, {{"activation", Value("gelu_tanh")}})};
-  return design_moe_layer(plugin_factory(config, parity.plugins), config, dims, /*experts=*/4);
+  return design_moe_layer(plugin_factory(config, parity.plugins), config, dims, /*experts=*/4,
+                          /*moe_layer=*/0);
 }
 
 void compare_mix(Parity& parity, const h5::File& file) {

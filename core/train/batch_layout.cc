@@ -24,6 +24,26 @@ int64_t end_of_document_token(const Objective& objective) {
   return token == nullptr ? -1 : *token;
 }
 
+void check_fields(const RunConfig& config, const DataSource& source) {
+  const std::vector<Field> fields = source.fields();
+  const auto has = [&](const char* name) {
+    return std::any_of(fields.begin(), fields.end(),
+                       [&](const Field& field) { return field.name == name; });
+  };
+  const bool reads_images = config.model.type == "classifier";
+  const char* wrong = reads_images ? "tokens" : "image";
+  if (!has(wrong) || has(reads_images ? "image" : "tokens")) return;
+  const std::string place = place_of(config, "data.type") + ": " + config.data.type;
+  if (reads_images) {
+    throw ConfigError(place +
+                      " gives tokens, but model.type classifier reads images and labels; set "
+                      "model.type=gpt, or choose another data.type");
+  }
+  throw ConfigError(place + " gives images and labels, but model.type " + config.model.type +
+                    " reads tokens and targets; set model.type=classifier, or choose another "
+                    "data.type");
+}
+
 int64_t BatchLayout::Piece::elements() const {
   int64_t n = 1;
   for (const int64_t size : shape) n *= size;

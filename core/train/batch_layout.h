@@ -9,9 +9,14 @@
 #include <moiety/data_source.h>
 #include <moiety/objective.h>
 
+#include "core/config/run_config.h"
 #include "core/model/model.h"
 
 namespace moiety {
+
+/// Throws ConfigError, at data.type, where `source` gives images and model.type reads tokens, or
+/// the other way round.
+MOIETY_API void check_fields(const RunConfig& config, const DataSource& source);
 
 /// M micro-batches of B sequences of S tokens; of images, S = 1.
 struct BatchShape {

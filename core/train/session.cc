@@ -78,6 +78,7 @@ Session make_session(const RunConfig& config, PluginRegistry& plugins) {
   const ModelDims dims = model_dims(config);
   // The data first: a missing file is found before memory is taken.
   auto data = open_data(config, plugins, dims);
+  check_fields(config, *data);
   Session session = make_model_session(config, plugins);
   session.data = std::move(data);
   session.objective =

@@ -75,6 +75,11 @@ class HashGate final : public GatingPolicy {
     }
   };
   HashGate(const Options& options, const ModelDims& dims) : options_(options) {
+    if (dims.sequence == 1) {  // the gate would send every image to the same expert
+      throw ConfigError(
+          "a hash needs token ids or positions, and a model of images has neither; choose another "
+          "gate");
+    }
     key_ = mixed(mixed(static_cast<uint64_t>(options.seed)) + static_cast<uint64_t>(dims.layer));
   }
 
@@ -93,9 +98,7 @@ class HashGate final : public GatingPolicy {
     const int64_t T = in.logits.dim(0), E = in.logits.dim(1);
     const bool by_token = options_.key == "token";
     if (by_token && !in.token_ids) {
-      throw Error(
-          "gating hash needs the tokens' ids, which this model has none of; use "
-          "key: position");
+      throw Error("a hash of token ids, but the call came without token_ids");
     }
     ops::softmax_rows(exec, in.logits, plan.scores);
     const int64_t sequence = in.batch > 0 && T >= in.batch ? T / in.batch : T;

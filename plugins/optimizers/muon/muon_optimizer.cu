@@ -19,8 +19,8 @@ struct Options {
   bool nesterov = true;
   int64_t ns_steps = 5;
   std::string ns_dtype = "bf16", adjust_lr_fn = "original";
-  std::vector<std::string> adamw_for = {"embedding.*", "head.*", "*.router.*", "*.coefficient.*",
-                                        "*.dense_gate.*"};
+  std::vector<std::string> adamw_for = {"embedding.*", "head.*",          "output.*",
+                                        "*.router.*",  "*.coefficient.*", "*.dense_gate.*"};
   double adamw_lr_scale = 1;
   std::vector<double> adamw_betas = {0.9, 0.95};
   double adamw_eps = 1e-8;

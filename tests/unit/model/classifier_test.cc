@@ -17,6 +17,17 @@ class LabelLoss final : public Objective {
   }
 };
 
+/// Twice the experts in the last MoE layer.
+class GrowingFeedForward final : public FeedForward {
+ public:
+  using FeedForward::FeedForward;
+  LayerShape layer_shape(int64_t, int64_t, const LayerShape& requested) const override {
+    LayerShape shape = requested;
+    if (requested.moe_layer + 1 == requested.moe_layers) shape.experts *= 2;
+    return shape;
+  }
+};
+
 class ClassifierTest : public DeviceTest {
  protected:
   static constexpr int64_t kImages = 6, kClasses = 5;
@@ -37,11 +48,12 @@ class ClassifierTest : public DeviceTest {
     return config;
   }
 
+  template <class Expert = FeedForward>
   void build(const RunConfig& config) {
     config_ = config;
     const MoeFactory factory{
         [](const ModelDims& d) { return std::make_shared<TestGate>(TestGateForm{}, d); },
-        [](const ModelDims& d) { return std::make_shared<FeedForward>(FeedForward::Form{}, d); }};
+        [](const ModelDims& d) { return std::make_shared<Expert>(FeedForward::Form{}, d); }};
     model_ = std::make_unique<Classifier>(config_, factory, *context_);
     const std::vector<int64_t>& s = config.model.image;
     std::vector<uint8_t> bytes(static_cast<size_t>(kImages * s[0] * s[1] * s[2]));
@@ -58,6 +70,7 @@ class ClassifierTest : public DeviceTest {
     sums_.loss = make(DType::kF32, {1});
     if (Lm == 0) return;
     sums_.aux = make(DType::kF32, {Lm}), sums_.balance = make(DType::kF32, {Lm});
+    sums_.importance = make(DType::kF32, {Lm}), sums_.load = make(DType::kF32, {Lm});
     sums_.z = make(DType::kF32, {Lm}), sums_.entropy = make(DType::kF32, {Lm});
     sums_.tokens = make(DType::kF32, {Lm});
     sums_.chosen = make(DType::kF32, {Lm, E}), sums_.dropped = make(DType::kF32, {Lm, E});
@@ -65,13 +78,20 @@ class ClassifierTest : public DeviceTest {
   }
 
   double step() {
-    for (const TensorView& t : {sums_.loss, sums_.aux, sums_.balance, sums_.z, sums_.entropy,
-                                sums_.tokens, sums_.chosen, sums_.dropped, sums_.probability}) {
+    for (const TensorView& t :
+         {sums_.loss, sums_.aux, sums_.balance, sums_.importance, sums_.load, sums_.z,
+          sums_.entropy, sums_.tokens, sums_.chosen, sums_.dropped, sums_.probability}) {
       if (t) ops::fill(exec_, t, 0);
     }
     model_->forward_backward(exec_, batch_, objective_, 1, sums_);
     double loss = static_cast<double>(get(sums_.loss)[0]);
-    if (sums_.aux) loss += config_.moe.loss_coeff * static_cast<double>(get(sums_.aux)[0]);
+    if (!sums_.aux) return loss;
+    const BalanceLosses c = balance_losses_of(config_.moe);
+    const auto add = [&](double weight, const TensorView& raw) {
+      loss += weight * static_cast<double>(get(raw)[0]);
+    };
+    add(config_.moe.loss_coeff, sums_.aux), add(config_.moe.z_loss_coeff, sums_.z);
+    add(c.micro_batch, sums_.balance), add(c.importance, sums_.importance), add(c.load, sums_.load);
     return loss;
   }
 
@@ -107,6 +127,27 @@ TEST_P(ClassifierTest, ConvolutionsDenseLayersAndExperts) {
   build(small_config());
   EXPECT_EQ(model_->moe_layer_numbers(), std::vector<int64_t>{1});
   check_gradients();
+}
+
+TEST_P(ClassifierTest, AllItsBalancingLossesHaveGradients) {
+  RunConfig config = small_config();
+  config.moe.z_loss_coeff = 0.02, config.moe.balance_loss_coeff = 0.1;
+  config.moe.balance_losses.micro_batch = 0.3;
+  config.moe.balance_losses.importance = 0.4, config.moe.balance_losses.load = 0.5;
+  config.moe.load_loss_noise = 0.5;
+  build(config);
+  check_gradients();
+  EXPECT_GT(get(sums_.importance)[0], 0);
+  EXPECT_GT(get(sums_.load)[0], 0);
+}
+
+TEST_P(ClassifierTest, AnExpertTypeKnowsWhichMoeLayerItShapes) {
+  RunConfig config = small_config();
+  config.moe.layers = {0, 1};
+  config.moe.num_experts = {4, 4};
+  build<GrowingFeedForward>(config);
+  EXPECT_EQ(model_->experts_of_layers(), (std::vector<int64_t>{4, 8}));
+  step();
 }
 
 TEST_P(ClassifierTest, LinearWithoutHiddenLayers) {

@@ -22,7 +22,7 @@ class MoeLayerTest : public DeviceTest {
     wanted.hidden = kHidden;
     ModelDims dims;
     dims.model = kWidth, dims.layer = 3, dims.layers = 5;
-    MoeDesign design = design_moe_layer(factory, wanted, dims, kExperts);
+    MoeDesign design = design_moe_layer(factory, wanted, dims, kExperts, /*moe_layer=*/0);
     experts_ = design.dims.experts;
     layer_ = std::make_unique<MoeLayer>(table_, "moe", design.dims, std::move(design.parts));
     table_.allocate(*context_, dtype(), true);

@@ -133,5 +133,39 @@ TEST(BatchLayout, RefusesWhatAModelCannotRead) {
   EXPECT_THROW(BatchLayout({1, 1, 4}, source, 100), ConfigError);  // ids beyond the vocabulary
 }
 
+class Pictures final : public DataSource {
+ public:
+  int64_t size(Split) const override { return 1; }
+  std::vector<Field> fields() const override {
+    return {{"image", DType::kU8, {3, 8, 8}, 256}, {"label", DType::kI32, {1}, 10}};
+  }
+  void fill(Split, int64_t, std::span<const TensorView>) const override {}
+};
+
+std::string field_error(const std::string& model, const DataSource& source) {
+  RunConfig config;
+  config.model.type = model, config.data.type = "source";
+  config.provenance.push_back({"data.type", "source", "run.yaml:4:9"});
+  try {
+    check_fields(config, source);
+  } catch (const ConfigError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(CheckFields, ADecoderReadsTokensAndAClassifierImages) {
+  const Counting tokens(4, 4);
+  const Pictures images;
+  EXPECT_EQ(field_error("gpt", tokens), "no error");
+  EXPECT_EQ(field_error("classifier", images), "no error");
+  EXPECT_EQ(field_error("gpt", images),
+            "run.yaml:4:9: data.type: source gives images and labels, but model.type gpt reads "
+            "tokens and targets; set model.type=classifier, or choose another data.type");
+  EXPECT_EQ(field_error("classifier", tokens),
+            "run.yaml:4:9: data.type: source gives tokens, but model.type classifier reads images "
+            "and labels; set model.type=gpt, or choose another data.type");
+}
+
 }  // namespace
 }  // namespace moiety

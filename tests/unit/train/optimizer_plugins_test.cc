@@ -338,6 +338,20 @@ TEST_P(OptimizerPlugins, MuonFollowsItsDefinition) {
   }
 }
 
+TEST(MuonPlugin, TheOutputLayerOfAnyModelTakesAdamWsStep) {
+  PluginRegistry plugins({std::string(MOIETY_BINARY_DIR) + "/lib/moiety/plugins"});
+  const auto muon = plugins.create<Optimizer>(
+      "muon", complete_options(plugins.find(ComponentKind::kOptimizer, "muon"), {}), {});
+  const auto states = [&](const std::string& name) {
+    ParamInfo info;
+    info.name = name, info.shape = {6, 4};
+    return muon->state(info).size();
+  };
+  EXPECT_EQ(states("dense.0.weight"), 1u);  // the momentum
+  EXPECT_EQ(states("head.weight"), 2u);     // mean and variance
+  EXPECT_EQ(states("output.weight"), 2u);   // of a classifier
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, OptimizerPlugins,
                          testing::Values(DeviceCase{DeviceType::kCpu, DType::kF32},
                                          DeviceCase{DeviceType::kCpu, DType::kBF16},

@@ -12,7 +12,7 @@
 #include "core/model/moe_parts.h"
 #include "core/model/parameter_count.h"
 #include "core/plugin/registry.h"
-#include "core/train/teacher_source.h"
+#include "core/train/check_start.h"
 
 namespace moiety::apps {
 namespace {
@@ -46,8 +46,7 @@ void print_moe(const MoeConfig& moe, const std::vector<LayerShape>& shapes) {
   std::printf("\n");
 }
 
-void print_size(const RunConfig& config, PluginRegistry& plugins) {
-  const ParameterCount n = count_parameters(config, plugins);
+void print_size(const ParameterCount& n) {
   std::printf("parameters: %s", short_count(static_cast<double>(n.total)).c_str());
   if (n.experts > 0) {
     std::printf(", of them %s in experts; a token passes %s",
@@ -60,14 +59,15 @@ void print_size(const RunConfig& config, PluginRegistry& plugins) {
 void check(const Arguments& a) {
   PluginRegistry plugins = make_registry(a);
   const RunConfig c = load(a, plugins);
-  check_teacher(c, plugins);
+  check_start(c, plugins);
   const std::vector<LayerShape> shapes = moe_layer_shapes(c, plugins);
+  const ParameterCount size = count_parameters(c, plugins);
   std::printf("%s: good\n", a.file.c_str());
   std::printf(
       "batch: %lld = %lld sequences * %lld micro-batches * %lld ranks\n",
       static_cast<long long>(c.train_batch_size), static_cast<long long>(c.micro_batch_size),
       static_cast<long long>(c.gradient_accumulation_steps), static_cast<long long>(c.world_size));
-  print_size(c, plugins);
+  print_size(size);
   print_moe(c.moe, shapes);
   for (const std::string& text : c.accepted) std::printf("note: %s\n", text.c_str());
   for (const std::string& text : c.warnings) std::printf("warning: %s\n", text.c_str());

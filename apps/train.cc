@@ -7,7 +7,7 @@
 #include "apps/commands.h"
 #include "apps/plugin_path.h"
 #include "core/config/load.h"
-#include "core/train/teacher_source.h"
+#include "core/train/check_start.h"
 #include "core/train/trainer.h"
 
 namespace moiety::apps {
@@ -26,7 +26,7 @@ int train(const Arguments& a) {
   LoadOptions options;
   options.overrides = a.overrides;
   const RunConfig config = load_config(a.config, options, registry);
-  if (!a.resume) check_teacher(config, registry);  // a resumed run remembers its teacher
+  if (!a.resume) check_start(config, registry);  // a resumed run has its weights and its teacher
   const std::filesystem::path folder = a.run_dir.empty() ? config.run.directory : a.run_dir;
   TrainOptions how;
   how.resume = a.resume;

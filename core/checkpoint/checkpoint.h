@@ -67,18 +67,26 @@ class MOIETY_API CheckpointFolder {
   std::filesystem::path file_of(int64_t step) const;
   /// save_checkpoint, then `latest` by atomic replace, then removes all but the last `keep_last`.
   void save(int64_t step, const ParameterTable& table, const CheckpointInfo& info);
-  /// The newest file that verifies; each one that does not is reported to `on_broken`. Leftover
-  /// temporary files are removed.
+  /// Those of a finished or a running run, to read from: `source` is its directory or the folder
+  /// with its step_*.h5.
+  static CheckpointFolder below(const std::filesystem::path& source);
+  /// The newest file that verifies; each one that does not is reported to `on_broken`. Changes
+  /// nothing: another process may be saving there.
   std::optional<std::filesystem::path> newest_valid(
-      const std::function<void(const std::filesystem::path&, const std::string& why)>& on_broken);
+      const std::function<void(const std::filesystem::path&, const std::string& why)>& on_broken)
+      const;
+  /// Removes the temporary files of interrupted saves. For the process that saves here, alone.
+  void remove_leftovers() const;
 
  private:
   std::filesystem::path folder_;
   int64_t keep_last_;
 };
 
-/// `source` itself, or the newest checkpoint of a run directory that verifies; broken ones are
-/// reported as warnings. Throws Error where a run directory has none.
+/// `source` itself, or the newest checkpoint of a run directory, or of its checkpoints/, that
+/// verifies; broken ones are reported as warnings. Throws Error where a folder has none.
 MOIETY_API std::filesystem::path find_checkpoint(const std::filesystem::path& source);
+/// What to tell a user whose `source` of weights does not exist, with the name that was meant.
+MOIETY_API std::string no_checkpoint_text(const std::filesystem::path& source);
 
 }  // namespace moiety

@@ -51,9 +51,13 @@ void CheckpointFolder::save(int64_t step, const ParameterTable& table, const Che
   }
 }
 
-std::optional<std::filesystem::path> CheckpointFolder::newest_valid(
-    const std::function<void(const std::filesystem::path&, const std::string& why)>& on_broken) {
-  if (!std::filesystem::is_directory(folder_)) return std::nullopt;
+CheckpointFolder CheckpointFolder::below(const std::filesystem::path& source) {
+  const std::filesystem::path of_run = source / "checkpoints";
+  return CheckpointFolder(std::filesystem::is_directory(of_run) ? of_run : source, 0);
+}
+
+void CheckpointFolder::remove_leftovers() const {
+  if (!std::filesystem::is_directory(folder_)) return;
   std::vector<std::filesystem::path> leftovers;
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
     if (entry.path().filename().string().find(".tmp") != std::string::npos) {
@@ -61,6 +65,11 @@ std::optional<std::filesystem::path> CheckpointFolder::newest_valid(
     }
   }
   for (const auto& file : leftovers) std::filesystem::remove(file);
+}
+
+std::optional<std::filesystem::path> CheckpointFolder::newest_valid(
+    const std::function<void(const std::filesystem::path&, const std::string& why)>& on_broken)
+    const {
   for (const auto& [step, file] : saved_files(folder_)) {
     const std::vector<std::string> wrong = verify_checkpoint(file);
     if (wrong.empty()) return file;
@@ -72,12 +81,25 @@ std::optional<std::filesystem::path> CheckpointFolder::newest_valid(
 
 std::filesystem::path find_checkpoint(const std::filesystem::path& source) {
   if (!std::filesystem::is_directory(source)) return source;
-  CheckpointFolder folder(source / "checkpoints", 0);
+  const CheckpointFolder folder = CheckpointFolder::below(source);
   const auto file = folder.newest_valid([](const auto& broken, const std::string& why) {
     log::warning(fmt::format("{}: {}", broken.string(), why));
   });
   MOIETY_CHECK(file, "{}: no valid checkpoint below it; train one first", source.string());
   return *file;
+}
+
+std::string no_checkpoint_text(const std::filesystem::path& source) {
+  std::vector<std::string> beside;
+  std::error_code none;
+  const bool nested = source.has_parent_path();
+  const std::filesystem::path folder = nested ? source.parent_path() : std::filesystem::path(".");
+  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+    beside.push_back(nested ? entry.path().string() : entry.path().filename().string());
+  }
+  const std::string hint = did_you_mean(source.string(), beside);
+  return fmt::format("no file or folder '{}'{}{} expected a run directory or a checkpoint (.h5)",
+                     source.string(), hint, hint.empty() ? ";" : "");
 }
 
 }  // namespace moiety

@@ -1,6 +1,9 @@
 #include "core/config/check_components.h"
 
+#include <fmt/format.h>
+
 #include <string>
+#include <utility>
 
 #include <moiety/error.h>
 #include <moiety/expert_type.h>
@@ -60,11 +63,25 @@ class ComponentChecks {
     return good && at("moe.gate", [&] {
              const auto gate = made<GatingPolicy>(moe.gate, dims);
              const int64_t tokens = d_.config.micro_batch_size * dims.sequence;
+             PlanShape shape;
              in_plugin(describe(gate), "plan_shape", layer, [&] {
-               gate->plan_shape(tokens, dims.experts, /*training=*/true);
+               shape = gate->plan_shape(tokens, dims.experts, /*training=*/true);
                gate->plan_shape(tokens, dims.experts, /*training=*/false);
              });
+             check_load_loss(shape.layout);
            });
+  }
+
+  void check_load_loss(PlanLayout layout) {
+    const std::string path = "moe.balance_losses.load";
+    const MoeConfig& moe = d_.config.moe;
+    if (layout != PlanLayout::kExpertMajor || moe.balance_losses.load <= 0 || !d_.ok({path}))
+      return;
+    if (std::exchange(load_refused_, true)) return;
+    d_.report.add(d_.where({path}), path,
+                  fmt::format("needs a gate whose tokens choose experts; those of moe.gate.type {} "
+                              "choose tokens, equally many each; expected 0",
+                              moe.gate.type));
   }
 
   /// False after an error, which is reported where the component stands in the file.
@@ -85,6 +102,7 @@ class ComponentChecks {
   PluginRegistry& plugins_;
   Draft& d_;
   ModelDims dims_;
+  bool load_refused_ = false;  // every layer says the same
 };
 
 }  // namespace

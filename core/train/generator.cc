@@ -55,7 +55,8 @@ Generator::Generator(Model& model, Exec& exec, int64_t sequence, int64_t vocab)
       sequence_(sequence),
       vocab_(vocab),
       tokens_(exec.device(), static_cast<size_t>(sequence) * sizeof(int32_t)),
-      logits_(exec.device(), static_cast<size_t>(sequence * vocab) * sizeof(float)) {}
+      mask_(exec.device(), static_cast<size_t>(sequence)),
+      logits_(exec.device(), static_cast<size_t>(vocab) * sizeof(float)) {}
 
 std::vector<int32_t> Generator::generate(std::vector<int32_t> prompt, int64_t count,
                                          double temperature, uint64_t seed) {
@@ -78,22 +79,29 @@ std::vector<int32_t> Generator::generate(std::vector<int32_t> prompt, int64_t co
 }
 
 std::vector<float> Generator::next_logits(const std::vector<int32_t>& context) {
-  // Lengths in steps of 32: few shapes, and what follows the context cannot be seen from it.
+  // Lengths in steps of 32: few shapes. Attention sees nothing of what follows the context, and the
+  // mask keeps it from the places of experts.
   const auto used = static_cast<int64_t>(context.size());
   const int64_t length = std::min(sequence_, (used + 31) / 32 * 32);
   std::vector<int32_t> padded(static_cast<size_t>(length));
   std::copy(context.begin(), context.end(), padded.begin());
+  std::vector<uint8_t> mask(static_cast<size_t>(length));
+  std::fill_n(mask.begin(), context.size(), uint8_t{1});
   const DeviceContext& device = *exec_.impl().context;
   device.copy(tokens_.data(), padded.data(), padded.size() * sizeof(int32_t));
+  device.copy(mask_.data(), mask.data(), mask.size());
   device.synchronize();
   {
     const ArenaScope scope(*exec_.impl().scratch);
-    model_.logits(exec_, view_of(tokens_.data(), DType::kI32, {1, length}, exec_.device()),
-                  view_of(logits_.data(), DType::kF32, {length, vocab_}, exec_.device()));
+    MicroBatch batch;
+    batch.tokens = view_of(tokens_.data(), DType::kI32, {1, length}, exec_.device());
+    batch.token_mask = view_of(mask_.data(), DType::kU8, {1, length}, exec_.device());
+    const TensorView features = model_.features(exec_, batch, /*training=*/false);
+    model_.feature_logits(exec_, features.slice(0, used - 1, 1),
+                          view_of(logits_.data(), DType::kF32, {1, vocab_}, exec_.device()));
   }
   std::vector<float> row(static_cast<size_t>(vocab_));
-  device.copy(row.data(), static_cast<float*>(logits_.data()) + (used - 1) * vocab_,
-              row.size() * sizeof(float));
+  device.copy(row.data(), logits_.data(), row.size() * sizeof(float));
   device.synchronize();
   return row;
 }

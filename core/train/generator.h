@@ -23,7 +23,7 @@ class MOIETY_API Generator {
   Model& model_;
   Exec& exec_;
   int64_t sequence_, vocab_;
-  Buffer tokens_, logits_;
+  Buffer tokens_, mask_, logits_;
 };
 
 /// Bytes <-> tokens of a byte-level model.

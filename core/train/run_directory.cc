@@ -36,10 +36,24 @@ void log_changes(const std::string& before, const std::string& after) {
 
 RunDirectory::RunDirectory(fs::path folder) : folder_(std::move(folder)) {
   std::error_code error;
+  if (!fs::exists(folder_, error) || fs::is_empty(folder_, error)) {
+    start_ = std::make_unique<Start>();
+    start_->folder = folder_;
+  }
   fs::create_directories(log_file().parent_path(), error);
   if (!error) fs::create_directories(checkpoints(), error);
   MOIETY_CHECK(!error, "run directory {}: {}; choose another with --run-dir", folder_.string(),
                error.message());
+}
+
+RunDirectory::Start::~Start() {
+  if (begun) return;
+  std::error_code ignored;  // what else lies there stays, and so do the folders around it
+  for (const char* name :
+       {"config.yaml", "provenance.txt", "overrides.txt", "machine.json", "teacher.json",
+        "metrics.jsonl", "log/rank_0.log", "log", "checkpoints"}) {
+    fs::remove(folder / name, ignored);
+  }
 }
 
 RunDirectory RunDirectory::create(const fs::path& folder) {
@@ -70,6 +84,7 @@ void RunDirectory::write_config(const RunConfig& config, const Json& machine) co
 
 void RunDirectory::write_status(const Json& status) const {
   replace_file(folder_ / "status.json", status.dump(2) + "\n");
+  if (start_) start_->begun = true;
 }
 
 void RunDirectory::truncate_metrics(int64_t step) const {

@@ -15,6 +15,8 @@ namespace moiety {
 class MOIETY_API RunDirectory {
  public:
   /// A fresh run: throws ConfigError, saying what to type, when the folder holds a run already.
+  /// Until the first status is written the run has not begun: the destructor takes back what was
+  /// made, so that a start that was refused does not refuse the corrected one.
   static RunDirectory create(const std::filesystem::path& folder);
   /// A run to go on with; an empty or missing folder is a fresh one.
   static RunDirectory open(const std::filesystem::path& folder);
@@ -36,8 +38,15 @@ class MOIETY_API RunDirectory {
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
+  /// A fresh folder. What was made there is taken back unless the run has begun.
+  struct Start {
+    ~Start();
+    std::filesystem::path folder;
+    bool begun = false;
+  };
   explicit RunDirectory(std::filesystem::path folder);
   std::filesystem::path folder_;
+  std::unique_ptr<Start> start_;  // null in a folder with something in it
   std::unique_ptr<std::FILE, Close> metrics_;
 };
 

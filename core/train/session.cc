@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <string>
+#include <string_view>
+
 #include "core/checkpoint/checkpoint.h"
 #include "core/plugin/stamp.h"
 #include "core/train/param_groups.h"
@@ -87,11 +91,33 @@ Session make_session(const RunConfig& config, PluginRegistry& plugins) {
       plugins.create<Optimizer>(config.optimizer.type, config.optimizer.options, dims);
   require_device_code(*session.context, plugins);
   apply_param_groups(config.param_groups, session.model->parameters());
-  const InitFrom& from = config.model.init_from;
-  if (!from.checkpoint.empty()) {
-    initialize_from(from, config.run.seed, session.model->parameters());
-  }
   return session;
+}
+
+void load_first_weights(const RunConfig& config, ParameterTable& table) {
+  constexpr std::string_view kSection = "model.init_from.";
+  const InitFrom& from = config.model.init_from;
+  if (from.checkpoint.empty()) return;
+  check_first_weights(config);
+  try {
+    initialize_from(from, config.run.seed, table);
+  } catch (const Error& e) {
+    // What speaks of another key of the section stands at that key.
+    std::string key = std::string(kSection) + "checkpoint", text = e.what();
+    const size_t colon = text.find(": ");
+    if (text.starts_with(kSection) && colon != std::string::npos) {
+      key = text.substr(0, colon);
+      text = text.substr(colon + 2);
+    }
+    throw Error(fmt::format("{}: {}", place_of(config, key), text));
+  }
+}
+
+void check_first_weights(const RunConfig& config) {
+  const std::filesystem::path& source = config.model.init_from.checkpoint;
+  if (source.empty() || std::filesystem::exists(source)) return;
+  throw ConfigError(fmt::format("{}: {}", place_of(config, "model.init_from.checkpoint"),
+                                no_checkpoint_text(source)));
 }
 
 }  // namespace moiety

@@ -17,8 +17,14 @@ struct Session {
   std::shared_ptr<DataSource> data;
 };
 
-/// Throws ConfigError for `run.device: cuda` where there is none. Loads `model.init_from`.
+/// Throws ConfigError for `run.device: cuda` where there is none. The weights are the initial ones
+/// of run.seed.
 MOIETY_API Session make_session(const RunConfig& config, PluginRegistry& plugins);
+/// The weights of model.init_from, where it is given, into `table`. Throws Error with the place of
+/// the key in the configuration; ConfigError where its source does not exist.
+MOIETY_API void load_first_weights(const RunConfig& config, ParameterTable& table);
+/// The last of these alone: that the source exists.
+MOIETY_API void check_first_weights(const RunConfig& config);
 /// Device and model alone, for generation.
 MOIETY_API Session make_model_session(const RunConfig& config, PluginRegistry& plugins);
 /// The sizes that components which belong to no layer are made with.

@@ -2,10 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <vector>
-
-#include "core/base/strings.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/config/load.h"
 #include "core/train/session.h"
@@ -27,19 +23,6 @@ constexpr const char* kConfigOption = "objective.params.teacher_config";
     if (p.path == option) where = p.source + ": ";
   }
   throw ConfigError(fmt::format("{}{}: {}", where, option, problem));
-}
-
-std::string missing(const fs::path& path) {
-  std::vector<std::string> beside;
-  std::error_code none;
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  for (const auto& entry : fs::directory_iterator(folder, none)) {
-    beside.push_back(path.has_parent_path() ? entry.path().string()
-                                            : entry.path().filename().string());
-  }
-  const std::string hint = did_you_mean(path.string(), beside);
-  return fmt::format("no file or folder '{}'{}{} expected a run directory or a checkpoint (.h5)",
-                     path.string(), hint, hint.empty() ? ";" : "");
 }
 
 std::string shape_text(const ModelConfig& m) {
@@ -73,38 +56,18 @@ void check_pair(const RunConfig& student, const ModelConfig& teacher, const fs::
                               shape_text(teacher), source.string(), shape_text(own)));
 }
 
-/// step_*.h5 of a folder, newest first.
-std::vector<fs::path> checkpoints_in(const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none)) {
-    if (glob_match("step_*.h5", entry.path().filename().string())) files.push_back(entry.path());
-  }
-  const auto order = [](const fs::path& p) {  // more digits, a later step
-    return std::pair(p.filename().string().size(), p.filename().string());
-  };
-  std::sort(files.begin(), files.end(),
-            [&](const fs::path& a, const fs::path& b) { return order(a) > order(b); });
-  return files;
-}
-
 struct Found {
   fs::path file;
   CheckpointInfo info;
 };
 
-/// The newest checkpoint that is whole. Nothing in the folder is touched: its run may go on.
 Found newest_checkpoint(const RunConfig& student, const fs::path& run) {
-  fs::path folder = run / "checkpoints";
-  if (!fs::is_directory(folder)) folder = run;
   std::string why;
-  for (const fs::path& file : checkpoints_in(folder)) {
-    try {
-      return {file, read_checkpoint_info(file)};
-    } catch (const Error& e) {
-      if (why.empty()) why = std::string("\n  ") + e.what();
-    }
-  }
+  const auto file = CheckpointFolder::below(run).newest_valid(
+      [&](const fs::path& broken, const std::string& text) {
+        if (why.empty()) why = fmt::format("\n  {}: {}", broken.string(), text);
+      });
+  if (file) return {*file, read_checkpoint_info(*file)};
   refuse(student, fmt::format("no complete checkpoint (step_*.h5) below '{}'; train the teacher "
                               "first: moiety train CONFIG --run-dir {}{}",
                               run.string(), run.string(), why));
@@ -147,7 +110,7 @@ TeacherSource find_teacher(const RunConfig& student, const TeacherRequest& reque
                            PluginRegistry& plugins, const std::optional<fs::path>& checkpoint) {
   const fs::path source = checkpoint ? *checkpoint : fs::path(request.source);
   if (source.empty()) refuse(student, "empty; expected a run directory or a checkpoint (.h5)");
-  if (!fs::exists(source)) refuse(student, missing(source));
+  if (!fs::exists(source)) refuse(student, no_checkpoint_text(source));
   TeacherSource teacher;
   teacher.training = request.training;
   const bool folder = fs::is_directory(source);

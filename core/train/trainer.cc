@@ -45,17 +45,14 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
               config),
       checkpoints_(directory_.checkpoints(), config.checkpoint.keep_last),
       evaluator_(session_, config) {
-  if (logs_routing(config)) {
-    routing_.emplace(config.moe.router, *session_.context);
-    runner_.set_routing(&*routing_);
-  }
   log::add_file(directory_.log_file());
   directory_.write_config(config, machine_info(*session_.context, plugins_));
   log::info("run directory " + directory_.path().string());
   log::info("\n" + start_report(config, session_, plugins_));
   for (const std::string& text : config.accepted) log::info(text);
   for (const std::string& text : config.warnings) log::warning(text);
-  if (options.resume) resume_from_checkpoint();
+  const bool resumed = options.resume && resume_from_checkpoint();
+  if (!resumed) load_first_weights(config, session_.model->parameters());
   directory_.truncate_metrics(step_);
   update_teacher();
   graph_ = use_graph();
@@ -71,17 +68,23 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
                   [this](const StepRecord& record) { on_record(record); });
   first_step_ = step_;
   first_tokens_ = tokens_;
+  // Last, when nothing can be refused any more: a recording that exists is never written over.
+  if (logs_routing(config)) {
+    routing_.emplace(config.moe.router, *session_.context);
+    runner_.set_routing(&*routing_);
+  }
 }
 
 Trainer::~Trainer() = default;
 
-void Trainer::resume_from_checkpoint() {
+bool Trainer::resume_from_checkpoint() {
+  checkpoints_.remove_leftovers();
   const auto file = checkpoints_.newest_valid([](const auto& broken, const std::string& why) {
     log::warning(fmt::format("{}: {}; trying the one before", broken.string(), why));
   });
   if (!file) {
     log::info("no checkpoint to resume from: the run begins anew");
-    return;
+    return false;
   }
   const RunState state = load_checkpoint(*file, session_.model->parameters()).state;
   if (state.seed != config_.run.seed) {
@@ -102,6 +105,7 @@ void Trainer::resume_from_checkpoint() {
   cursor_ = state.sample;
   bad_steps_ = state.bad_steps;
   log::info(fmt::format("resumed from {} at step {}", file->string(), step_));
+  return true;
 }
 
 double Trainer::seconds() const { return seconds_before_ + now_seconds() - started_; }

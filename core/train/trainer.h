@@ -35,7 +35,8 @@ class MOIETY_API Trainer {
   Outcome run();
 
  private:
-  void resume_from_checkpoint();
+  /// False where there is no checkpoint: the run begins anew.
+  bool resume_from_checkpoint();
   Outcome loop();
   bool limit_reached() const;
   void one_step();

@@ -14,7 +14,7 @@
 
 #include "core/config/load.h"
 #include "core/plugin/registry.h"
-#include "core/train/teacher_source.h"
+#include "core/train/check_start.h"
 
 namespace moiety {
 namespace {
@@ -61,7 +61,7 @@ std::string error_of(const std::string& name, const LoadOptions& options) {
   PluginRegistry plugins({kPlugins});
   std::string text;
   try {
-    check_teacher(load_config(name, options, plugins), plugins);
+    check_start(load_config(name, options, plugins), plugins);
     return "no error\n";
   } catch (const ConfigError& e) {
     text = std::string(e.what()) + "\n";

@@ -1,4 +1,5 @@
 // A gate for at most four experts, to see which sizes it is asked about.
+#include <moiety/gating_policy.h>
 #include <moiety/plugin.h>
 
 namespace {

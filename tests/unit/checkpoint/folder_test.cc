@@ -54,9 +54,20 @@ TEST_F(CheckpointFolderTest, RemovesLeftoversOfInterruptedSaves) {
   save(5);
   overwrite(temporary_ / "checkpoints/step_00000010.h5.tmp", "half");
   overwrite(temporary_ / "checkpoints/latest.tmp", "half");
+  folder_.remove_leftovers();
   EXPECT_EQ(newest(), folder_.file_of(5));
   EXPECT_FALSE(std::filesystem::exists(temporary_ / "checkpoints/step_00000010.h5.tmp"));
   EXPECT_FALSE(std::filesystem::exists(temporary_ / "checkpoints/latest.tmp"));
+}
+
+/// A run that saves meanwhile renames its temporary file: who reads must leave it there.
+TEST_F(CheckpointFolderTest, ReadersChangeNothing) {
+  save(5);
+  overwrite(temporary_ / "checkpoints/step_00000010.h5.tmp", "half");
+  EXPECT_EQ(newest(), folder_.file_of(5));
+  EXPECT_EQ(find_checkpoint(temporary_.path()), folder_.file_of(5));
+  EXPECT_EQ(find_checkpoint(temporary_ / "checkpoints"), folder_.file_of(5));
+  EXPECT_TRUE(std::filesystem::exists(temporary_ / "checkpoints/step_00000010.h5.tmp"));
 }
 
 TEST_F(CheckpointFolderTest, KeepsTheFileJustWrittenAfterGoingBack) {

@@ -23,7 +23,7 @@ class RunDirectoryTest : public testing::Test {
 
 TEST_F(RunDirectoryTest, RefusesAFolderInUseAndSaysWhatToType) {
   fs::create_directories(folder_);
-  RunDirectory::create(folder_);  // empty: fine
+  RunDirectory::create(folder_).write_status(Json::Object{{"state", "running"}});  // empty: fine
   try {
     RunDirectory::create(folder_);
     FAIL() << "a run directory in use was accepted";
@@ -31,6 +31,22 @@ TEST_F(RunDirectoryTest, RefusesAFolderInUseAndSaysWhatToType) {
     EXPECT_NE(std::string(e.what()).find("--resume"), std::string::npos);
     EXPECT_NE(std::string(e.what()).find("--run-dir"), std::string::npos);
   }
+}
+
+TEST_F(RunDirectoryTest, TakesBackWhatAStartMadeBeforeTheRunBegan) {
+  for (int attempt = 0; attempt < 2; ++attempt) {  // the second one finds an empty folder
+    RunDirectory run = RunDirectory::create(folder_);
+    run.write_config({}, Json::Object{});
+    replace_file(run.log_file(), "refused");
+    const RunDirectory moved = std::move(run);
+    EXPECT_TRUE(fs::exists(folder_ / "config.yaml"));
+  }
+  EXPECT_TRUE(fs::is_empty(folder_));
+  // Whatever else was put there stays, and a run that was there before is not touched at all.
+  { RunDirectory::create(folder_), replace_file(folder_ / "checkpoints.txt", "a note"); }
+  EXPECT_TRUE(fs::exists(folder_ / "checkpoints.txt"));
+  RunDirectory::open(folder_).write_config({}, Json::Object{});
+  EXPECT_TRUE(fs::exists(folder_ / "config.yaml"));
 }
 
 TEST_F(RunDirectoryTest, DropsRowsPastTheCheckpointAndTornOnes) {

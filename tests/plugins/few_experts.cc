@@ -1,5 +1,6 @@
 // A gate for at most four experts, to see which sizes it is asked about.
 #include <moiety/gating_policy.h>
+#include <moiety/ops.h>
 #include <moiety/plugin.h>
 
 namespace {

@@ -138,7 +138,7 @@ std::vector<float> Workbench::floats(const TensorView& tensor) {
 std::vector<int32_t> Workbench::ints(const TensorView& tensor) {
   const std::vector<uint8_t> raw = bytes(tensor);
   std::vector<int32_t> values(raw.size() / sizeof(int32_t));
-  std::memcpy(values.data(), raw.data(), raw.size());
+  if (!raw.empty()) std::memcpy(values.data(), raw.data(), raw.size());
   return values;
 }
 

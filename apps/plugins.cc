@@ -29,6 +29,7 @@ struct Arguments {
 ComponentKind require_kind(const std::string& name) {
   if (const auto kind = kind_from_name(name)) return *kind;
   std::vector<std::string> kinds;
+  kinds.reserve(kAllKinds.size());
   for (const ComponentKind kind : kAllKinds) kinds.emplace_back(kind_name(kind));
   throw ConfigError("no plugin kind '" + name + "'; there are: " + join(kinds, ", ") +
                     did_you_mean(name, kinds));

@@ -134,6 +134,7 @@ class TensorImport {
     for (int64_t i = 0; i < std::ssize(binding_.slices); ++i) {
       const std::vector<hf::Piece>& slice = binding_.slices[static_cast<size_t>(i)];
       std::vector<DType> dtypes;
+      dtypes.reserve(slice.size());
       for (const hf::Piece& piece : slice) dtypes.push_back(folder_.dtype(piece));
       const bool mixed = std::any_of(dtypes.begin(), dtypes.end(),
                                      [&](DType dtype) { return dtype != dtypes[0]; });
@@ -144,6 +145,7 @@ class TensorImport {
       writer.add(tensor_, i, bytes.data());
       if (!widen || (!mixed && dtypes[0] == DType::kF32)) continue;
       std::vector<std::string> names;
+      names.reserve(dtypes.size());
       for (const DType dtype : dtypes) names.emplace_back(name_of(dtype));
       writer.set(tensor_, i, kSourceDtypes, join(names, ","));
     }

@@ -217,6 +217,7 @@ Json qwen3_moe_config(const RunConfig& config, Reasons& reasons) {
 
 std::string numbers_text(const std::vector<int64_t>& numbers) {
   std::vector<std::string> texts;
+  texts.reserve(numbers.size());
   for (const int64_t n : numbers) texts.push_back(std::to_string(n));
   return join(texts, ", ");
 }

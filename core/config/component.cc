@@ -52,6 +52,7 @@ bool read_harmless_option(const Node::Entry& entry, const Node& params, const st
 
 std::vector<std::string> option_names(const std::vector<OptionSpec>& schema) {
   std::vector<std::string> names;
+  names.reserve(schema.size());
   for (const OptionSpec& spec : schema) names.push_back(spec.name);
   return names;
 }

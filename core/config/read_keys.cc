@@ -14,7 +14,7 @@ std::string suggestion(const std::string& section, const std::string& name) {
   const Keys& keys = Keys::all();
   std::vector<std::string> names = keys.children(section);
   if (section.empty()) names.emplace_back("base");
-  const std::string near = did_you_mean(name, names);
+  std::string near = did_you_mean(name, names);
   if (!near.empty()) return near;
   for (const Key& key : keys.list()) {
     if (key.leaf() == name) return "; did you mean '" + key.path() + "'?";

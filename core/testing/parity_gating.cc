@@ -11,6 +11,7 @@ constexpr double kTolerance = 1e-6;
 
 std::vector<int64_t> integers(const std::vector<float>& values) {
   std::vector<int64_t> out;
+  out.reserve(values.size());
   for (const float x : values) out.push_back(static_cast<int64_t>(x));
   return out;
 }

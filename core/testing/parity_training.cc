@@ -134,6 +134,7 @@ void compare_clipping(Parity& parity, const h5::File& file, const std::string& g
                        {{"momentum", 0.0}, {"weight_decay", 0.0}, {"nesterov", false}});
   const std::vector<std::string> names = gradients_of(file, group);
   std::vector<std::vector<int64_t>> shapes;
+  shapes.reserve(names.size());
   for (const std::string& i : names) shapes.push_back(file.info(group + "/g" + i).shape);
   Stepper stepper(parity, {"sgd", plain}, 1, clip_limit(file, group, norm), shapes);
   for (size_t i = 0; i < names.size(); ++i) {

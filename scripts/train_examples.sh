@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Trains every example for 300 steps on the CPU and checks what an example has to show: the loss
+# Trains every example for 300 steps and checks what an example has to show: the loss
 # falls and every expert is alive at the end. Then provokes what goes wrong in practice and checks
 # that the metrics show it. Prints a table; about an hour on two cores, so not part of .ci/run.
-#   scripts/train_examples.sh [NAME...]      STEPS=300 OUT=runs/examples
+#   scripts/train_examples.sh [NAME...]      STEPS=300 DEVICE=cpu OUT=runs/examples
 # NAME: of a file of configs/examples, without .yaml, or `failures`; default: all.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
-steps=${STEPS:-300} out=${OUT:-runs/examples-$(date +%Y%m%d-%H%M%S)}
+steps=${STEPS:-300} device=${DEVICE:-cpu} out=${OUT:-runs/examples-$(date +%Y%m%d-%H%M%S)}
 moiety=build/$(choose_preset)/bin/moiety
 mkdir -p "$out"
 [ -e data/quickstart/corpus.txt ] ||
@@ -20,7 +20,7 @@ failed=0
 train() {  # train NAME CONFIG OVERRIDE...: true when the run ended as finished or as diverged
   local name=$1 config=$2 code=0
   shift 2
-  "$moiety" train "$config" --run-dir "$out/$name" run.device=cpu run.time=0 "run.steps=$steps" \
+  "$moiety" train "$config" --run-dir "$out/$name" run.device="$device" run.time=0 "run.steps=$steps" \
     monitor.interval=1 eval.sample_bytes=0 eval.interval=0 checkpoint.at_end=false "$@" \
     >"$out/$name.log" 2>&1 || code=$?
   [ $code -eq 0 ] || [ $code -eq 5 ] || { tail -n 5 "$out/$name.log" >&2; return 1; }

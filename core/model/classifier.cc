@@ -9,11 +9,6 @@ namespace moiety {
 
 namespace {
 
-DType compute_type(Precision precision) {
-  if (precision == Precision::kBF16) return DType::kBF16;
-  return precision == Precision::kF16 ? DType::kF16 : DType::kF32;
-}
-
 std::string numbered(const char* name, size_t i) { return name + ("." + std::to_string(i)); }
 
 Linear::Form form_of(int64_t in, int64_t out) {
@@ -54,7 +49,7 @@ Classifier::Classifier(const RunConfig& config, const MoeFactory& factory, Devic
       std::make_unique<Linear>(table_, "output", form_of(widths_.back(), config_.vocab_size), -1);
   table_.freeze(config_.freeze);
   if (memory == ModelMemory::kNone) return;
-  table_.allocate(context, compute_type(config.precision), /*gradients=*/true);
+  table_.allocate(context, compute_dtype(config.precision), /*gradients=*/true);
   table_.initialize(config.run.seed, config_.init_std, config_.layers,
                     moe_config_.identical_experts);
 }

@@ -22,7 +22,7 @@ std::unique_ptr<Model> make_model(const RunConfig& config, PluginRegistry& plugi
   return std::make_unique<Gpt>(config, plugin_factory(config.moe, plugins), context, memory);
 }
 
-static DType compute_dtype(Precision precision) {
+DType compute_dtype(Precision precision) {
   switch (precision) {
     case Precision::kBF16: return DType::kBF16;
     case Precision::kF16: return DType::kF16;

@@ -56,6 +56,9 @@ struct StepSums {
   TensorView tokens;         // f32 [Lm]: tokens routed
 };
 
+/// Of activations and of the matrices that products read.
+MOIETY_API DType compute_dtype(Precision precision);
+
 enum class ModelMemory : uint8_t { kAllocated, kNone };
 
 class MOIETY_API Model {

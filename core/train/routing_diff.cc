@@ -28,7 +28,7 @@ std::string code(int64_t index) {
 class Comparison {
  public:
   Comparison(const std::filesystem::path& a, const std::filesystem::path& b)
-      : a_(a, h5::File::Mode::kRead), b_(b, h5::File::Mode::kRead) {}
+      : a_(open(a)), b_(open(b)) {}
 
   RoutingDifference run() {
     const std::set<std::string> of_a = plans(a_), of_b = plans(b_);
@@ -45,6 +45,14 @@ class Comparison {
   }
 
  private:
+  static h5::File open(const std::filesystem::path& path) {
+    try {
+      return {path, h5::File::Mode::kRead};
+    } catch (const Error& e) {
+      throw ConfigError(fmt::format("routing diff: {} is no recording (moe.router.record): {}",
+                                    path.string(), e.what()));
+    }
+  }
   static std::set<std::string> plans(const h5::File& file) {
     std::set<std::string> out;
     for (const std::string& dataset : file.datasets("")) {
@@ -53,7 +61,9 @@ class Comparison {
       }
     }
     if (out.empty()) {
-      throw Error(file.path().string() + ": no recording of a routing (moe.router.record)");
+      throw ConfigError(
+          fmt::format("routing diff: {} holds no recording of a routing (moe.router.record)",
+                      file.path().string()));
     }
     return out;
   }

@@ -31,11 +31,6 @@ std::vector<RowMap> row_maps_of(const BatchShape& shape) {
 
 }  // namespace
 
-DType compute_dtype(Precision precision) {
-  if (precision == Precision::kBF16) return DType::kBF16;
-  return precision == Precision::kF16 ? DType::kF16 : DType::kF32;
-}
-
 StepControl initial_control(const RunConfig& config) {
   StepControl control;
   control.schedule = make_schedule(config);

@@ -68,6 +68,5 @@ class MOIETY_API StepRunner {
 
 /// The control of a fresh run.
 MOIETY_API ops::StepControl initial_control(const RunConfig& config);
-MOIETY_API DType compute_dtype(Precision precision);
 
 }  // namespace moiety

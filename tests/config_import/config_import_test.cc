@@ -134,6 +134,13 @@ TEST(ImportArguments, NeedsALaunch) {
   }
 }
 
+TEST(ImportDeepSpeed, EmptyFileIsAnError) {
+  PluginRegistry plugins = tree_plugins();
+  for (const char* text : {"", "{}", "// nothing", "[]"}) {
+    EXPECT_THROW(import_deepspeed(text, "a.json", {}, plugins), ConfigError) << text;
+  }
+}
+
 TEST(ImportDeepSpeed, DuplicateKeysAreErrors) {
   PluginRegistry plugins = tree_plugins();
   EXPECT_THROW(

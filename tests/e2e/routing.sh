@@ -34,6 +34,9 @@ grep -q "16 plans are in the first file only" "$work/output" || fail "missing pl
 expect_exit 4 "$moiety" train "$config" --run-dir "$work/g" moe.router.replay="$work/f.h5"
 grep -q "no step_00000003/micro_000/layer_000; it has 2 steps" "$work/output" ||
   fail "the end of a recording is not explained"
+expect_exit 2 "$moiety" routing diff "$work/a.h5" "$config"
+expect_exit 2 "$moiety" routing diff "$work/plain/$last" "$work/a.h5"
+grep -q "holds no recording of a routing" "$work/output" || fail "a checkpoint is taken for a recording"
 expect_exit 2 "$moiety" train "$config" --run-dir "$work/h" moe.router.record="$work/a.h5"
 grep -q "exists already" "$work/output" || fail "a recording would be overwritten"
 expect_exit 2 "$moiety" train "$config" --run-dir "$work/l" moe.router.replay="$work/none.h5"

@@ -255,7 +255,10 @@ ImportResult import_deepspeed(const std::string& text, const std::string& shown_
                               const ImportOptions& options, PluginRegistry& plugins) {
   using namespace config;
   const Node root = parse_yaml(without_comments(text), shown_name);
-  if (!root.is_map()) throw ConfigError(shown_name + ": expected a map of DeepSpeed's keys");
+  if (!root.is_map() || root.entries.empty()) {
+    throw ConfigError(shown_name + ": expected a map of DeepSpeed's keys, got " +
+                      (root.is_map() ? "nothing" : "a value"));
+  }
   const int64_t world_size = std::max<int64_t>(1, options.world_size);
   Imported out("import-ds", plugins);
   read_deepspeed(root, "", world_size, out);

@@ -46,6 +46,10 @@ struct Schedule {
     }
   }
 
+  /// Whether updates have betas of their own, and the first of update n.
+  MOIETY_HD bool moves_betas() const { return kind == ScheduleKind::kOneCycle && cycle.momentum; }
+  MOIETY_HD double first_beta(int64_t update) const { return cycle.momentum_at(update - 2); }
+
  private:
   MOIETY_HD double warm(int64_t t) const {
     const auto n = static_cast<double>(t), w = static_cast<double>(warmup);

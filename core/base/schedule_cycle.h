@@ -16,6 +16,11 @@ struct OneCycle {
   double first = 2000, second = 2000;           // steps up, steps down
   int64_t first_stairs = 0, second_stairs = 0;  // 0 = a straight line
   double decay_rate = 0, decay_steps = 0;       // either 0: `min` from the end of the cycle on
+  // The optimizer's first beta falls while the rate rises, and back; its second is kVariance.
+  bool momentum = false;
+  double min_momentum = 0.8, max_momentum = 0.9, momentum_rate = 0;
+  static constexpr double kVariance = 0.99;   // DeepSpeed's, whatever the optimizer was given
+  static constexpr double kMost = 0.9999999;  // DeepSpeed lets it pass 1, where Adam divides by 0
 
   MOIETY_HD double at(int64_t t) const {
     const auto n = static_cast<double>(t + 1);
@@ -23,6 +28,19 @@ struct OneCycle {
     if (static_cast<double>(t) < total) return min + (max - min) * height(n / total, first / total);
     if (decay_rate == 0 || decay_steps == 0) return min;
     return min / (1 + decay_rate * ((n - total) / decay_steps));
+  }
+
+  /// DeepSpeed's first update, before its scheduler has stepped, has the least momentum.
+  MOIETY_HD double momentum_at(int64_t t) const {
+    if (t < 0) return min_momentum;
+    const auto n = static_cast<double>(t + 1);
+    const double total = first + second;
+    if (static_cast<double>(t) < total) {
+      return max_momentum - (max_momentum - min_momentum) * height(n / total, first / total);
+    }
+    if (momentum_rate == 0 || decay_steps == 0) return max_momentum;
+    const double risen = max_momentum * (1 + momentum_rate * ((n - total) / decay_steps));
+    return risen < kMost ? risen : kMost;
   }
 
  private:

@@ -63,6 +63,11 @@ std::vector<OptionSpec> effective_schema(const SchedulerType& type, const Node* 
       spec.fallback = Value(d.config.base_lr);
       d.sources[path] = "default: optimizer.params.lr";
     }
+    if (spec.name == "cycle_momentum" &&
+        find_option(d.config.optimizer.options, "betas") == nullptr) {
+      spec.fallback = Value(false);
+      d.sources[path] = "default: the optimizer has no betas";
+    }
     if (spec.name == "total_num_steps" && d.config.run.steps > 0) {
       spec.required = false;
       spec.fallback = Value(d.config.run.steps);

@@ -97,13 +97,26 @@ class Megatron {
 }  // namespace
 
 void check_one_cycle(const TypeAndParams& given, Draft& d) {
-  const std::string path = kParams + ".cycle_momentum";
-  const Value* momentum = find_option(d.config.scheduler_options, "cycle_momentum");
-  if (momentum == nullptr || !d.report.ok(path) || !std::get<bool>(*momentum)) return;
-  const Mark mark = given.params == nullptr ? given.type_mark : given.params->mark;
-  d.report.add(d.is_given(path) ? d.where({path}) : mark, path,
-               "true is DeepSpeed's default and changes the optimizer's betas at every step, which "
-               "this version does not do; expected false: the rate alone is cycled");
+  const OptionMap& options = d.config.scheduler_options;
+  const Value* momentum = find_option(options, "cycle_momentum");
+  if (momentum == nullptr || !std::get<bool>(*momentum)) return;
+  const auto complain = [&](const std::string& name, const std::string& text) {
+    const std::string path = kParams + "." + name;
+    if (!d.report.ok(path)) return;
+    const Mark mark = given.params == nullptr ? given.type_mark : given.params->mark;
+    d.report.add(d.is_given(path) ? d.where({path}) : mark, path, text);
+  };
+  if (find_option(d.config.optimizer.options, "betas") == nullptr) {
+    complain("cycle_momentum", "true, but optimizer '" + d.config.optimizer.type +
+                                   "' has no betas to cycle; expected false");
+  }
+  const auto number = [&](const char* name) {
+    return std::get<double>(*find_option(options, name));
+  };
+  const double least = number("cycle_min_mom"), most = number("cycle_max_mom");
+  if (least > most) {
+    complain("cycle_min_mom", float_text(least) + " is above cycle_max_mom = " + float_text(most));
+  }
 }
 
 void check_megatron(Draft& d) { Megatron(d).check(); }

@@ -6,7 +6,7 @@
 
 namespace moiety::config {
 
-/// OneCycle: the momentum is not cycled, and the user says so.
+/// OneCycle: a cycled momentum needs an optimizer with betas, and stays below 1.
 void check_one_cycle(const TypeAndParams& given, Draft& draft);
 /// Megatron: one unit, lengths that fit into each other, rates in order.
 void check_megatron(Draft& draft);

@@ -86,10 +86,14 @@ void describe_cycle(Describe& s) {
           "stairs on the way down; -1 = as many")
       .range(-1, kMaxSteps);
   s.field("cycle_momentum", &Options::cycle_momentum,
-          "true, DeepSpeed's default, is refused: the optimizer's betas stay what they are");
-  s.field("cycle_min_mom", &Options::cycle_min_mom, "unused without cycle_momentum").range(0, 1);
-  s.field("cycle_max_mom", &Options::cycle_max_mom, "unused without cycle_momentum").range(0, 1);
-  s.field("decay_mom_rate", &Options::decay_mom_rate, "unused without cycle_momentum")
+          "the optimizer's first beta falls while the rate rises, and back; the second is 0.99 "
+          "then, as DeepSpeed sets it (default: true where the optimizer has betas)");
+  s.field("cycle_min_mom", &Options::cycle_min_mom, "least first beta; of the first update too")
+      .range(0, 0.9999999);
+  s.field("cycle_max_mom", &Options::cycle_max_mom, "greatest first beta, at both ends")
+      .range(0, 0.9999999);
+  s.field("decay_mom_rate", &Options::decay_mom_rate,
+          "after the cycle: first beta = cycle_max_mom * (1 + this * steps / decay_step_size)")
       .range(0, kMaxRate);
 }
 

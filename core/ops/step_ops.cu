@@ -13,6 +13,10 @@ struct Begin {
   StepControl* c;
   MOIETY_HD void operator()(int64_t) const {
     c->step.lr = static_cast<float>(c->schedule.at(c->step.update));
+    if (c->schedule.moves_betas()) {
+      c->step.beta1 = c->schedule.first_beta(c->step.update);
+      c->step.beta2 = OneCycle::kVariance;
+    }
     c->step.loss_scale = static_cast<float>(c->scaler.scale);
     c->step.skip = 0;
   }

@@ -41,7 +41,8 @@ class MOIETY_API TensorList {
   int64_t size_ = 0;
 };
 
-/// step.lr = schedule at step.update; step.loss_scale = scaler.scale.
+/// step.lr, and where it moves them the betas, = schedule at step.update; step.loss_scale =
+/// scaler.scale.
 MOIETY_API void begin_step(Exec&, StepControl* control /*device*/);
 /// out f32 [1] = sqrt(sum of squares) over the list, fixed order, f64 sums; inf or NaN pass
 /// through.

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "core/config/run_config.h"
 #include "core/testing/probe.h"
 #include "core/testing/subject.h"
 #include "core/testing/training.h"
@@ -50,6 +51,19 @@ class OptimizerChecks {
     t.state = state;
     t.bind(*optimizer);
     for (int i = 0; i < steps; ++i) t.step(*optimizer);
+    return t.weights();
+  }
+
+  /// Weights after an update and one with the gradients turned round: even a sign of them tells how
+  /// much of the past an optimizer keeps.
+  std::vector<float> after_a_turn(const StepState& state) {
+    const auto optimizer = make();
+    Training t(context(), *optimizer);
+    t.state = state;
+    t.bind(*optimizer);
+    t.step(*optimizer);
+    t.state.grad_factor = -0.5f;
+    t.step(*optimizer);
     return t.weights();
   }
 
@@ -101,9 +115,13 @@ class OptimizerChecks {
     t.bind(*optimizer);
     t.state = later;
     t.step(*optimizer);
-    return same_bits(t.weights(), after(1, {}, later))
-               ? ""
-               : "a learning rate or an update number set after bind was not seen";
+    if (!same_bits(t.weights(), after(1, {}, later))) {
+      return "a learning rate or an update number set after bind was not seen";
+    }
+    if (!subject_.defaults || find_option(subject_.options, "betas") == nullptr) return "";
+    const StepState own{.lr = 0.1f}, cycled{.lr = 0.1f, .beta1 = 0.999, .beta2 = 0};
+    return same_bits(after_a_turn(own), after_a_turn(cycled)) ? "a schedule's betas were not seen"
+                                                              : "";
   }
 
   Verdict grad_factor() {

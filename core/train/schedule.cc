@@ -38,6 +38,10 @@ OneCycle one_cycle(const OptionMap& o) {
   if (c.second_stairs < 0) c.second_stairs = c.first_stairs;
   c.decay_rate = option<double>(o, "decay_lr_rate", 0);
   c.decay_steps = option<double>(o, "decay_step_size", 0);
+  c.momentum = option<bool>(o, "cycle_momentum", false);
+  c.min_momentum = option<double>(o, "cycle_min_mom", 0.8);
+  c.max_momentum = option<double>(o, "cycle_max_mom", 0.9);
+  c.momentum_rate = option<double>(o, "decay_mom_rate", 0);
   return c;
 }
 

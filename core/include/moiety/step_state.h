@@ -15,6 +15,12 @@ struct StepState {
   float loss_scale = 1;   // factor on the gradient that enters backward
   float grad_factor = 1;  // unscale times clip, for the optimizer
   int32_t skip = 0;       // non-zero: overflow, leave parameters and state as they are
+  // Of a schedule that moves them; below 0 = the optimizer's own. An optimizer with an option
+  // `betas` takes its decays from here.
+  double beta1 = -1, beta2 = -1;
+
+  MOIETY_HD double first_beta(double own) const { return beta1 < 0 ? own : beta1; }
+  MOIETY_HD double second_beta(double own) const { return beta2 < 0 ? own : beta2; }
 };
 
 /// Where the rows of a call lie in the train batch, over all micro-batches and ranks. One per

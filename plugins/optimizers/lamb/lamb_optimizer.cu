@@ -44,8 +44,9 @@ struct Direction {
         decay(static_cast<float>(rule.weight_decay * static_cast<double>(decay_scale))) {
     const auto t = static_cast<double>(s.update);
     const bool on = rule.bias_correction;
-    mean_factor = static_cast<float>(on ? 1 / (1 - pow(rule.beta1, t)) : 1.0);
-    deviation_factor = static_cast<float>(on ? 1 / sqrt(1 - pow(rule.beta2, t)) : 1.0);
+    const double b1 = s.first_beta(rule.beta1), b2 = s.second_beta(rule.beta2);
+    mean_factor = static_cast<float>(on ? 1 / (1 - pow(b1, t)) : 1.0);
+    deviation_factor = static_cast<float>(on ? 1 / sqrt(1 - pow(b2, t)) : 1.0);
   }
   MOIETY_HD float operator()(float w, float mean, float variance) const {
     return mean * mean_factor / (sqrtf(variance) * deviation_factor + eps) + decay * w;
@@ -71,10 +72,10 @@ struct Moments {
     const ParamMatrix m = work.matrices[tile.matrix];
     const Direction direction(work.rule, *work.step, m.decay_scale);
     const float factor = work.step->grad_factor;
-    const auto keep1 = static_cast<float>(work.rule.beta1),
-               add1 = static_cast<float>(1 - work.rule.beta1),
-               keep2 = static_cast<float>(work.rule.beta2),
-               add2 = static_cast<float>(1 - work.rule.beta2);
+    const double b1 = work.step->first_beta(work.rule.beta1),
+                 b2 = work.step->second_beta(work.rule.beta2);
+    const auto keep1 = static_cast<float>(b1), add1 = static_cast<float>(1 - b1),
+               keep2 = static_cast<float>(b2), add2 = static_cast<float>(1 - b2);
     double weights = 0, directions = 0;
     tile.each(m, lane, lanes, [&](int64_t, int64_t, int64_t i) {
       const float g = m.grad[i] * factor, w = m.weight(i);

@@ -31,19 +31,23 @@ struct LionRule {
 
   struct Step {
     float lr, shrink;
+    float kept, added;        // beta1, 1 - beta1: of the direction
+    float kept_on, added_on;  // beta2, 1 - beta2: of the momentum
   };
 
   MOIETY_HD Step prepare(const StepState& s, float lr_scale, float decay_scale) const {
     const double lr = static_cast<double>(s.lr) * static_cast<double>(lr_scale);
     const double decay = weight_decay * static_cast<double>(decay_scale);
-    return {static_cast<float>(lr), static_cast<float>(1 - lr * decay)};
+    const double b1 = s.first_beta(beta1), b2 = s.second_beta(beta2);
+    return {static_cast<float>(lr), static_cast<float>(1 - lr * decay),
+            static_cast<float>(b1), static_cast<float>(1 - b1),
+            static_cast<float>(b2), static_cast<float>(1 - b2)};
   }
 
   MOIETY_HD float operator()(const Step& s, float w, float g, float* state) const {
     const float momentum = state[0];
-    const float direction =
-        static_cast<float>(beta1) * momentum + static_cast<float>(1 - beta1) * g;
-    state[0] = static_cast<float>(beta2) * momentum + static_cast<float>(1 - beta2) * g;
+    const float direction = s.kept * momentum + s.added * g;
+    state[0] = s.kept_on * momentum + s.added_on * g;
     const float sign = direction > 0 ? 1.f : direction < 0 ? -1.f : direction;  // 0 and NaN stay
     return w * s.shrink - s.lr * sign;
   }

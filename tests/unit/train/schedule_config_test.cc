@@ -80,6 +80,23 @@ TEST(ScheduleConfig, OneCycleFallsAsItRose) {
   EXPECT_NEAR(s.at(7), 5.5e-4, 1e-15);
 }
 
+TEST(ScheduleConfig, OneCycleMovesTheBetasAgainstTheRate) {
+  const Schedule s = make_schedule(config_of("OneCycle", {{"cycle_min_lr", 1e-4},
+                                                          {"cycle_max_lr", 1e-3},
+                                                          {"cycle_first_step_size", int64_t{4}},
+                                                          {"cycle_momentum", true},
+                                                          {"decay_step_size", int64_t{10}},
+                                                          {"decay_mom_rate", 0.5}}));
+  ASSERT_TRUE(s.moves_betas());
+  EXPECT_NEAR(s.first_beta(1), 0.8, 1e-15);  // DeepSpeed's scheduler has not stepped yet
+  EXPECT_NEAR(s.first_beta(2), 0.875, 1e-15);
+  EXPECT_NEAR(s.first_beta(5), 0.8, 1e-15);
+  EXPECT_NEAR(s.first_beta(7), 0.85, 1e-15);
+  EXPECT_NEAR(s.first_beta(9), 0.9, 1e-15);
+  EXPECT_NEAR(s.first_beta(11), 0.9 * (1 + 0.5 * 0.2), 1e-15);
+  EXPECT_LT(s.first_beta(1000), 1);
+}
+
 TEST(ScheduleConfig, AnUnknownTypeIsNamed) {
   EXPECT_THROW(make_schedule(config_of("Cosine", {})), ConfigError);
 }

@@ -76,6 +76,24 @@ struct Sum {
   }
 };
 
+#if defined(__CUDACC__)
+template <class T>
+void bias_grad_by_pieces(Exec& exec, Rows<const T> dy, int64_t rows, int64_t columns, float* out,
+                         bool accumulate) {
+  auto* stream = static_cast<cudaStream_t>(exec.stream());
+  const PlainPieces pieces(rows);
+  const int64_t count = pieces.count();
+  float* partial = exec.scratch(DType::kF32, {count, columns}).data<float>();
+  if (count > 0 && packed(dy, columns)) {
+    constexpr int kWidth = kPackOf<T>;
+    piece_sums<kWidth, 1>(stream, pieces, count, columns, ElementSums<T, kWidth>{dy}, partial);
+  } else if (count > 0) {
+    piece_sums<1, 1>(stream, pieces, count, columns, ElementSums<T, 1>{dy}, partial);
+  }
+  add_pieces(stream, partial, columns, count, columns, out, accumulate);
+}
+#endif
+
 }  // namespace
 
 void add_bias(Exec& exec, ConstTensorView bias, TensorView x) {
@@ -93,8 +111,15 @@ void bias_grad(Exec& exec, ConstTensorView dy, const Parameter& bias) {
   check_shape("bias_grad", "bias", bias.grad(), {dy.dim(1)});
   with_float(dy.dtype, "bias_grad", [&](auto element) {
     using E = decltype(element);
+    const bool accumulate = bias.grad_mode() == GradMode::kAccumulate;
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      return bias_grad_by_pieces(exec, dy.rows<E>(), dy.dim(0), dy.dim(1),
+                                 bias.grad().data<float>(), accumulate);
+    }
+#endif
     wide_column_sums(exec, dy.dim(0), dy.dim(1), Element<E>{dy.rows<E>()},
-                     bias.grad().data<float>(), bias.grad_mode() == GradMode::kAccumulate);
+                     bias.grad().data<float>(), accumulate);
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/ops/dtype.h"
 #include "core/ops/row_cut.h"
+#include "core/ops/row_pieces.cuh"
 #include "core/ops/segments.cuh"
 
 namespace moiety::ops {
@@ -27,29 +28,50 @@ struct AddGroupedBias {
   }
 };
 
-/// One worker a (expert, block of columns): slots in order, segments in order.
+/// On the CPU, one worker an expert: slots in order, segments in order.
 template <class T>
 struct GroupedBiasGrad {
   SegmentLookup segments;
   Rows<const T> dout;
   Rows<float> grad;
   int64_t L;
+  int64_t H;
   bool accumulate;
-  RowCut cut;
-  MOIETY_HD void operator()(int64_t i) const {
-    const int64_t l = cut.row(i), begin = cut.begin(i), end = cut.end(i);
+  MOIETY_HD void operator()(int64_t l) const {
     float* out = grad[l];
     if (!accumulate) {
-      for (int64_t d = begin; d < end; ++d) out[d] = 0;
+      for (int64_t d = 0; d < H; ++d) out[d] = 0;
     }
     for (int64_t g = l; g < segments.G; g += L) {
       const int64_t first = segments.start[g], last = first + segments.count[g];
       for (int64_t n = first; n < last; ++n) {
-        for (int64_t d = begin; d < end; ++d) out[d] += static_cast<float>(dout[n][d]);
+        for (int64_t d = 0; d < H; ++d) out[d] += static_cast<float>(dout[n][d]);
       }
     }
   }
 };
+
+#if defined(__CUDACC__)
+template <class T>
+void bias_grad_by_pieces(Exec& exec, const SegmentLookup& segments, Rows<const T> dout,
+                         int64_t slots, int64_t H, int64_t L, Rows<float> grad, bool accumulate) {
+  auto* stream = static_cast<cudaStream_t>(exec.stream());
+  const int64_t most = most_pieces(slots, segments.G);
+  int32_t* first = exec.scratch(DType::kI32, {segments.G + 1}).data<int32_t>();
+  float* partial = exec.scratch(DType::kF32, {most, H}).data<float>();
+  first_pieces_kernel<<<1, 1024, 0, stream>>>(segments, first);
+  const SegmentPieces pieces{segments, first};
+  if (packed(dout, H)) {
+    constexpr int kWidth = kPackOf<T>;
+    piece_sums<kWidth, 1>(stream, pieces, most, H, ElementSums<T, kWidth>{dout}, partial);
+  } else {
+    piece_sums<1, 1>(stream, pieces, most, H, ElementSums<T, 1>{dout}, partial);
+  }
+  add_segment_pieces_kernel<<<dim3(blocks_for(H, kAddColumns), static_cast<unsigned>(L)),
+                              dim3(kAddColumns, kAddLanes), 0, stream>>>(partial, first, segments.G,
+                                                                         L, H, grad, accumulate);
+}
+#endif
 
 }  // namespace
 
@@ -66,13 +88,22 @@ void grouped_bias(Exec& exec, const Segments& segments, ConstTensorView bias, Te
 void grouped_bias_grad(Exec& exec, const Segments& segments, ConstTensorView dout,
                        const Parameter& bias) {
   if (bias.grad_mode() == GradMode::kNone) return;
-  const RowCut cut(exec, dout.dim(1));
   const TensorView grad = bias.grad();
+  const int64_t L = grad.dim(0), H = dout.dim(1);
+  if (grad.numel() == 0) return;
+  const bool accumulate = bias.grad_mode() == GradMode::kAccumulate;
   with_float(dout.dtype, "grouped_bias_grad", [&](auto element) {
     using T = decltype(element);
-    for_each_row(exec, grad.dim(0) * cut.parts,
-                 GroupedBiasGrad<T>{lookup(segments), dout.rows<T>(), grad.rows<float>(),
-                                    grad.dim(0), bias.grad_mode() == GradMode::kAccumulate, cut});
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      bias_grad_by_pieces(exec, lookup(segments), dout.rows<T>(), dout.dim(0), H, L,
+                          grad.rows<float>(), accumulate);
+      return;
+    }
+#endif
+    for_each_row(
+        exec, L,
+        GroupedBiasGrad<T>{lookup(segments), dout.rows<T>(), grad.rows<float>(), L, H, accumulate});
   });
 }
 

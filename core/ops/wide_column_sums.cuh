@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/ops/row_pieces.cuh"
 #include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {
@@ -95,6 +96,13 @@ void wide_column_sums(Exec& exec, int64_t rows, int64_t columns, const V& value,
           &piece);
     }();
   }
+#if defined(__CUDACC__)
+  if (exec.is_cuda()) {
+    add_pieces(static_cast<cudaStream_t>(exec.stream()), partial, columns, pieces, columns, out,
+               accumulate);
+    return;
+  }
+#endif
   for_each_row(exec, columns, AddSumPieces{partial, out, pieces, columns, accumulate});
 }
 

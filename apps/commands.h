@@ -27,5 +27,6 @@ void add_selftest(CLI::App& app, int& code);
 void add_generate(CLI::App& app, int& code);
 void add_data(CLI::App& app, int& code);
 void add_routing(CLI::App& app, int& code);
+void add_bench(CLI::App& app, int& code);
 
 }  // namespace moiety::apps

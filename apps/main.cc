@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   apps::add_generate(app, code);
   apps::add_data(app, code);
   apps::add_routing(app, code);
+  apps::add_bench(app, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

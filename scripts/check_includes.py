@@ -24,7 +24,8 @@ BELOW = {
     "checkpoint": "model config plugin ops device base",
     "train": "checkpoint model config plugin ops device base",
     "testing": "train checkpoint model config plugin ops device base",
-    "apps": "testing train checkpoint model config plugin ops device base",
+    "bench": "train checkpoint model config plugin ops device base",
+    "apps": "bench testing train checkpoint model config plugin ops device base",
 }
 # Third-party headers and the paths that may include them.
 THIRD_PARTY = {

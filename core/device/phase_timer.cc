@@ -81,4 +81,17 @@ std::vector<PhaseTime> PhaseTimer::collect() {
   return phases;
 }
 
+void add_phases(const std::vector<PhaseTime>& more, std::vector<PhaseTime>& phases) {
+  for (const PhaseTime& time : more) {
+    const auto same = std::find_if(phases.begin(), phases.end(),
+                                   [&](const PhaseTime& p) { return p.name == time.name; });
+    if (same == phases.end()) {
+      phases.push_back(time);
+      continue;
+    }
+    same->milliseconds += time.milliseconds;
+    same->calls += time.calls;
+  }
+}
+
 }  // namespace moiety

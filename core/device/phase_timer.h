@@ -35,6 +35,9 @@ class MOIETY_API PhaseTimer {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Adds `more` to `phases`, by name.
+MOIETY_API void add_phases(const std::vector<PhaseTime>& more, std::vector<PhaseTime>& phases);
+
 /// Times its own lifetime where exec has a timer.
 class PhaseScope {
  public:

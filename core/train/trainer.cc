@@ -4,32 +4,11 @@
 #include <fmt/format.h>
 
 #include "core/base/log.h"
+#include "core/train/graph_mode.h"
 #include "core/train/machine_info.h"
 #include "core/train/reports.h"
 
 namespace moiety {
-
-namespace {
-
-bool logs_routing(const RunConfig& config) {
-  const RouterConfig& router = config.moe.router;
-  return config.moe.enabled && (!router.record.empty() || !router.replay.empty());
-}
-
-}  // namespace
-
-bool Trainer::use_graph() const {
-  const std::string& wish = config_.run.graph;
-  if (wish == "off" || logs_routing(config_)) return false;
-  for (const ComponentInfo& info : registry_.loaded()) {
-    if (info.traits.capturable) continue;
-    if (wish == "auto") return false;
-    throw ConfigError(
-        fmt::format("run.graph is on, but {} {} cannot be captured in a graph; set run.graph=auto",
-                    kind_name(info.kind), info.name));
-  }
-  return wish == "on" || session_.context->device().type == DeviceType::kCuda;
-}
 
 Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory directory,
                  const TrainOptions& options)
@@ -55,7 +34,7 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
   if (!resumed) load_first_weights(config, session_.model->parameters());
   directory_.truncate_metrics(step_);
   update_teacher();
-  graph_ = use_graph();
+  graph_ = captures_steps(config_, registry_, *session_.context);
 
   BatchLoader::Options order;
   order.seed = config.run.seed;
@@ -176,7 +155,7 @@ Outcome Trainer::loop() {
 }
 
 void Trainer::one_step() {
-  if (update_teacher()) graph_ = use_graph();
+  if (update_teacher()) graph_ = captures_steps(config_, registry_, *session_.context);
   loader_->next(*session_.context, runner_.batch());
   if (routing_) routing_->begin_step(step_ + 1);
   // The first step sizes the arenas; the ones after it are typical.

@@ -42,8 +42,6 @@ class MOIETY_API Trainer {
   void one_step();
   /// Loads or drops the teacher when the objective's wish changes. Says whether it did.
   bool update_teacher();
-  /// Whether steps are captured in a graph: everything in them must allow that.
-  bool use_graph() const;
   void profile(PhaseTimer& timer);
   void report_profile();
   void on_record(StepRecord record);

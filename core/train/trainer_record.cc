@@ -68,16 +68,7 @@ void Trainer::say(const std::string& text) {
 
 void Trainer::profile(PhaseTimer& timer) {
   runner_.run(/*graph=*/false, &timer);
-  for (const PhaseTime& time : timer.collect()) {
-    const auto same = std::find_if(phases_.begin(), phases_.end(),
-                                   [&](const PhaseTime& p) { return p.name == time.name; });
-    if (same == phases_.end()) {
-      phases_.push_back(time);
-      continue;
-    }
-    same->milliseconds += time.milliseconds;
-    same->calls += time.calls;
-  }
+  add_phases(timer.collect(), phases_);
   if (++profiled_ == config_.run.profile) report_profile();
 }
 

@@ -3,17 +3,30 @@
 # missing, so it can be run again; works as root and with sudo.
 #   scripts/setup.sh          what a build and the tests need
 #   scripts/setup.sh --dev    also clang-format, clang-tidy and h5py for the documentation's snippets
+#   scripts/setup.sh --cuda   also the headers of the CUDA build's fused kernels, into third_party/
+#                             (fetch_headers.sh, from PyPI); no nvcc is needed for that
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache git pkg-config
   libyaml-cpp-dev libfmt-dev libspdlog-dev libboost-dev libhdf5-dev libcli11-dev
   nlohmann-json3-dev libopenblas-dev libgtest-dev libgmock-dev)
-if [ "${1:-}" = "--dev" ]; then
-  packages+=(clang-format clang-tidy python3-h5py python3-numpy)
-elif [ $# -gt 0 ]; then
-  echo "usage: scripts/setup.sh [--dev]" >&2
-  exit 2
-fi
+headers=
+for option in "$@"; do
+  case $option in
+    --dev) packages+=(clang-format clang-tidy python3-h5py python3-numpy) ;;
+    --cuda)
+      headers=yes
+      python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
+      ;;
+    *)
+      echo "usage: scripts/setup.sh [--dev] [--cuda]" >&2
+      exit 2
+      ;;
+  esac
+done
+fetch_headers() {
+  [ -z "$headers" ] || "$(dirname "$0")/fetch_headers.sh"
+}
 
 if ! command -v apt-get >/dev/null; then
   echo "setup: this system has no apt-get. Install these by hand: ${packages[*]}" >&2
@@ -27,6 +40,7 @@ for package in "${packages[@]}"; do
 done
 if [ ${#missing[@]} -eq 0 ]; then
   echo "setup: everything is installed"
+  fetch_headers
   exit 0
 fi
 
@@ -42,4 +56,5 @@ echo "setup: installing ${missing[*]}"
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fetch_headers
 echo "setup: done"

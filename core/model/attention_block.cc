@@ -35,7 +35,7 @@ void AttentionBlock::forward(Exec& exec, Arena& memory, const BatchShape& shape,
   call.x = x;
   call.qkv = memory.make(x.dtype, {T, shape_.qkv_width()});
   call.context = memory.make(x.dtype, {T, shape_.out_width()});
-  call.log_sum = memory.make(DType::kF32, {T, shape_.heads});
+  call.log_sum = memory.make(DType::kF32, {shape.batch, shape_.heads, shape.sequence});
   const ops::AttentionShape attention = attention_shape(shape);
   qkv_->forward(exec, memory, x, call.projection, call.qkv);
   if (rotate_) ops::rope(exec, attention, rope_, /*inverse=*/false, call.qkv);

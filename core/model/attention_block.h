@@ -24,7 +24,7 @@ struct BatchShape {
 struct AttentionCall {
   ConstTensorView x;        // [T, D], the block's input
   TensorView qkv, context;  // [T, (Hq + Hkv) hd + Hkv vd], [T, Hq vd]
-  TensorView log_sum;       // f32 [T, Hq]
+  TensorView log_sum;       // f32 [B, Hq, S]
   QkvCall projection;
 };
 

@@ -44,8 +44,8 @@ Linear::Linear(ParameterTable& table, const std::string& name, const Form& form,
       has_bias_(form.bias) {}
 
 void Linear::forward(Exec& exec, ConstTensorView x, TensorView y) const {
-  ops::gemm(exec, x, weight_.value(), y);
-  if (has_bias_) ops::add_bias(exec, bias_.value(), y);
+  ops::gemm(exec, x, weight_.value(), y,
+            {.bias = has_bias_ ? ConstTensorView(bias_.value()) : ConstTensorView()});
 }
 
 void Linear::backward(Exec& exec, ConstTensorView x, ConstTensorView dy, TensorView dx) const {

@@ -22,7 +22,7 @@ void check(const char* op, const AttentionShape& s, ConstTensorView qkv, ConstTe
   check_shape(op, "qkv", qkv, {tokens, s.qkv_width()});
   check_shape(op, "out", out, {tokens, s.out_width()});
   check_same_dtype(op, "out", out, qkv.dtype);
-  check_shape(op, "log_sum", log_sum, {tokens, s.heads});
+  check_shape(op, "log_sum", log_sum, {s.batch, s.heads, s.sequence});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Causal self-attention, in tiles: scores are never held whole. Rows of q, k, v are tokens of
-// `batch` sequences, one after the other.
+// `batch` sequences, one after the other. On CUDA cuDNN computes what it has kernels for, the
+// core's own the rest (docs/kernels/attention.md).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@ struct AttentionShape {
   double scale = 1;                 // of the scores, 1 / sqrt(head_dim)
   double dropout = 0;               // of the probabilities; key "attention_dropout"
   int64_t value_dim = 0;            // vd, of values and outputs; 0 = head_dim
+  bool own_kernels = false;         // on CUDA the core's own, though a library has some: for tests
 
   int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
   /// Columns of q, k and v side by side, where those of a key/value head begin, and of the output.
@@ -27,9 +29,11 @@ struct AttentionShape {
 };
 
 /// qkv [T, heads hd + kv_heads hd + kv_heads vd] holds q, k, v side by side; out [T, heads vd];
-/// log_sum f32 [T, heads] for backward.
+/// log_sum f32 [batch, heads, sequence], contiguous, for backward.
 MOIETY_API void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
                           TensorView log_sum);
+/// Writes dqkv, all of it. Equal bits on repetition, but for cuDNN's backward on CUDA where
+/// Exec::Impl::deterministic is off.
 MOIETY_API void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                                    ConstTensorView out, ConstTensorView log_sum,
                                    ConstTensorView dout, TensorView dqkv);

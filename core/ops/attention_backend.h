@@ -16,6 +16,13 @@ MOIETY_HD inline int64_t noise_block(int64_t head, int64_t sequence, int64_t key
   return head * ((sequence + 3) / 4) + key / 4;
 }
 
+/// Where the rows of (sequence, head) begin in log_sum [batch, heads, sequence]; `first` is the
+/// sequence's first token.
+MOIETY_HD inline int64_t log_sum_begin(int64_t first, int64_t heads, int64_t head,
+                                       int64_t sequence) {
+  return first * heads + head * sequence;
+}
+
 namespace cpu {
 void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
                TensorView log_sum);
@@ -27,6 +34,12 @@ void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out
                TensorView log_sum);
 void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
                         ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv);
+/// The core's own kernels: any architecture, dtype, head dimension, with dropout.
+void tiled_attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
+                     TensorView log_sum);
+void tiled_attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
+                              ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
+                              TensorView dqkv);
 }  // namespace cuda
 
 }  // namespace moiety::ops

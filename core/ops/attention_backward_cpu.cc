@@ -33,7 +33,7 @@ struct Backward {
   TileSizes size;
   Rng rng;
   Rows<const T> qkv, out, dout;
-  Rows<const float> log_sum;
+  const float* log_sum;  // [batch, heads, S]
   Rows<T> dqkv;
   const TileMath& math = tile_math();
 
@@ -66,6 +66,7 @@ struct Backward {
     // q carries the scale of the scores, so dscores^T q is the gradient of the keys as it stands.
     pack(qkv, begin, rows, head * hd, hd, static_cast<float>(shape.scale), w.q.data(), width);
     pack(dout, begin, rows, head * vd, vd, 1, w.dout.data(), value_width);
+    const float* logs = log_sum + log_sum_begin(first, shape.heads, head, size.S) + tile * kTile;
     float delta[kTile];
     for (int64_t i = 0; i < rows; ++i) {
       const T* y = out[begin + i] + head * vd;
@@ -92,8 +93,8 @@ struct Backward {
                     static_cast<float>(1 / (1 - shape.dropout)), keep);
           kept = keep;
         }
-        math.softmax_backward(visible(tile, k, i), kept, log_sum[begin + i][head], delta[i],
-                              scores + i * kTile, dscores + i * kTile);
+        math.softmax_backward(visible(tile, k, i), kept, logs[i], delta[i], scores + i * kTile,
+                              dscores + i * kTile);
       }
       math.multiply_add(kTile, value_width, rows, scores, 1, kTile, w.dout.data(), value_width,
                         &w.dvalues[at(k, value_width)], value_width);
@@ -125,7 +126,7 @@ void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView
     using T = decltype(element);
     const Backward<T> backward{
         shape,         TileSizes(shape), attention_noise(exec), qkv.rows<T>(),
-        out.rows<T>(), dout.rows<T>(),   log_sum.rows<float>(), dqkv.rows<T>()};
+        out.rows<T>(), dout.rows<T>(),   log_sum.data<float>(), dqkv.rows<T>()};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Backward<T>*>(f))(piece); },

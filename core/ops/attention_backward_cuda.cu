@@ -30,8 +30,8 @@ struct Delta {
 template <class T>
 struct BackwardInputs {
   Rows<const T> qkv, dout;
-  Rows<const float> log_sum;
-  const float* delta;  // [T, heads]
+  const float* log_sum;  // [batch, heads, S]
+  const float* delta;    // [T, heads]
 };
 
 /// What a pair of query and key gives: the kept probability and the gradient of the score.
@@ -45,7 +45,8 @@ __device__ Pair pair_of(const AttentionSizes& s, const Rng& rng, const BackwardI
                         float dprobability) {
   if (key > query || query >= s.sequence) return {0, 0};
   const int64_t token = first + query;
-  const float p = expf(score * s.scale - in.log_sum[token][head]);
+  const int64_t at = log_sum_begin(first, s.heads, head, s.sequence) + query;
+  const float p = expf(score * s.scale - in.log_sum[at]);
   const float keep = s.rate > 0 ? keep_of(rng, s, token, head, key) : 1.0f;
   return {p * keep, p * (dprobability * keep - in.delta[token * s.heads + head])};
 }
@@ -162,9 +163,9 @@ __global__ void __launch_bounds__(kTileThreads)
 
 }  // namespace
 
-void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
-                        ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                        TensorView dqkv) {
+void tiled_attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
+                              ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
+                              TensorView dqkv) {
   const int64_t tokens = shape.batch * shape.sequence;
   float* delta = exec.scratch(DType::kF32, {tokens, shape.heads}).data<float>();
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
@@ -172,7 +173,7 @@ void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView
     for_each_wide_row<32>(
         exec, tokens * shape.heads,
         Delta<T>{out.rows<T>(), dout.rows<T>(), delta, shape.heads, shape.values()});
-    const BackwardInputs<T> in{qkv.rows<T>(), dout.rows<T>(), log_sum.rows<float>(), delta};
+    const BackwardInputs<T> in{qkv.rows<T>(), dout.rows<T>(), log_sum.data<float>(), delta};
     with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
       const AttentionSizes sizes(shape, TileShape<kDim>::kTile);

@@ -15,7 +15,7 @@ struct Forward {
   Rng rng;
   Rows<const T> qkv;
   Rows<T> out;
-  Rows<float> log_sum;
+  float* log_sum;  // [batch, heads, S]
   const TileMath& math = tile_math();
 
   void operator()(int64_t piece) const {
@@ -70,12 +70,13 @@ struct Forward {
       math.multiply_add(rows, width, kTile, scores, kTile, 1, values + at(k, width), width, sum,
                         width);
     }
+    float* logs = log_sum + log_sum_begin(first, shape.heads, head, size.S) + tile * kTile;
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t token = first + tile * kTile + i;
       const float factor = 1.0f / total[i];
       T* to = out[token] + head * size.vd;
       for (int64_t d = 0; d < size.vd; ++d) to[d] = static_cast<T>(sum[i * width + d] * factor);
-      log_sum[token][head] = top[i] + std::log(total[i]);
+      logs[i] = top[i] + std::log(total[i]);
     }
   }
 };
@@ -87,7 +88,7 @@ void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, Ten
   with_float(qkv.dtype, "attention", [&](auto element) {
     using T = decltype(element);
     const Forward<T> forward{shape,         TileSizes(shape), attention_noise(exec),
-                             qkv.rows<T>(), out.rows<T>(),    log_sum.rows<float>()};
+                             qkv.rows<T>(), out.rows<T>(),    log_sum.data<float>()};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Forward<T>*>(f))(piece); },

@@ -29,7 +29,7 @@ constexpr int kForwardFloats = 2 * TileShape<kDim>::kTileFloats + TileShape<kDim
 
 template <class T, int kDim>
 __global__ void __launch_bounds__(kTileThreads)
-    forward_kernel(AttentionSizes s, Rng rng, Rows<const T> qkv, Rows<T> out, Rows<float> log_sum) {
+    forward_kernel(AttentionSizes s, Rng rng, Rows<const T> qkv, Rows<T> out, float* log_sum) {
   using Shape = TileShape<kDim>;
   constexpr int kTile = Shape::kTile, kOwn = Shape::kOwn;
   float* queries = shared_memory;
@@ -83,19 +83,20 @@ __global__ void __launch_bounds__(kTileThreads)
     add_products<kDim>(scores, keys, sum);
   }
 
+  float* logs = log_sum + log_sum_begin(first, s.heads, head, s.sequence);
   float factor[kOwn];
   for (int i = 0; i < kOwn; ++i) {
     factor[i] = 1.0f / total[i];
     const int r = y * kOwn + i;
-    if (x == 0 && r < rows) log_sum[first + begin + r][head] = top[i] + logf(total[i]);
+    if (x == 0 && r < rows) logs[begin + r] = top[i] + logf(total[i]);
   }
   store_tile<kDim>(sum, factor, out, first + begin, rows, head * s.vd, s.vd);
 }
 
 }  // namespace
 
-void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
-               TensorView log_sum) {
+void tiled_attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
+                     TensorView log_sum) {
   with_float(qkv.dtype, "attention", [&](auto element) {
     using T = decltype(element);
     with_tile_width(shape, [&](auto width) {
@@ -104,7 +105,7 @@ void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, Ten
       launch_tiles(exec, "attention", &forward_kernel<T, kDim>,
                    shape.batch * shape.heads * sizes.tiles, kTileThreads, kForwardFloats<kDim>,
                    sizes, attention_noise(exec), qkv.rows<T>(), out.rows<T>(),
-                   log_sum.rows<float>());
+                   log_sum.data<float>());
     });
   });
 }

@@ -4,6 +4,7 @@
 #include "core/base/check.h"
 #include "core/ops/backend.h"
 #include "core/ops/gemm_backends.h"
+#include "core/ops/shape_checks.h"
 
 namespace moiety::ops {
 
@@ -28,6 +29,10 @@ void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const 
       "gemm: dtypes a {}, b {}, c {}; expected a and b alike (f32, bf16, f16) and c the "
       "same or f32",
       name_of(a.dtype), name_of(b.dtype), name_of(c.dtype));
+  if (form.bias) {
+    check_shape("gemm", "bias", form.bias, {n});
+    MOIETY_CHECK(!form.accumulate, "gemm: a bias is added to a product, not to a sum of products");
+  }
   if (m == 0 || n == 0) return;
   MOIETY_BACKEND(exec, gemm, exec, a, b, c, form);
 }

@@ -6,6 +6,7 @@
 #include "core/device/cpu_pool.h"
 #include "core/device/exec_impl.h"
 #include "core/ops/dtype.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/gemm_backends.h"
 
 namespace moiety::ops::cpu {
@@ -116,6 +117,7 @@ void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const 
     const int64_t columns = std::min(cut.columns, p.n - column);
     multiply_into(p.tile(row, rows, column, columns), c, row, column, form.accumulate);
   });
+  if (form.bias) add_bias(exec, form.bias, c);
 }
 
 }  // namespace moiety::ops::cpu

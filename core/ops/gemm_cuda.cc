@@ -6,6 +6,7 @@
 #include "core/device/context_impl.h"
 #include "core/device/cuda_check.h"
 #include "core/device/exec_impl.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/gemm_backends.h"
 #include "core/ops/gemm_plan_cuda.h"
 
@@ -22,6 +23,14 @@ uint32_t alignment_of(const void* at) {
 
 int64_t pitch_of(const ConstTensorView& v) { return std::max(v.stride[0], v.dim(1)); }
 
+/// The bias as the epilogue reads it: in c's dtype.
+ConstTensorView bias_of(Exec& exec, const ConstTensorView& bias, DType dtype) {
+  if (dtype == DType::kF32) return bias;
+  const TensorView rounded = exec.scratch(dtype, {bias.dim(0)});
+  copy(exec, bias, rounded);
+  return rounded;
+}
+
 /// A product over nothing is zero.
 void clear(Exec& exec, const TensorView& c) {
   const auto element = static_cast<size_t>(size_of(c.dtype));
@@ -33,11 +42,14 @@ void clear(Exec& exec, const TensorView& c) {
 }  // namespace
 
 void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const GemmForm& form) {
+  const ArenaScope scope(*exec.impl().scratch);
   const int64_t k = a.dim(form.transpose_a ? 0 : 1);
   if (k == 0) {
     if (!form.accumulate) clear(exec, c);
+    if (form.bias) add_bias(exec, form.bias, c);
     return;
   }
+  const ConstTensorView bias = form.bias ? bias_of(exec, form.bias, c.dtype) : form.bias;
   const GemmKey key{c.dim(0),
                     c.dim(1),
                     k,
@@ -51,16 +63,29 @@ void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const 
                     c.dtype,
                     form.transpose_a,
                     form.transpose_b,
-                    form.accumulate};
+                    form.accumulate,
+                    bias ? alignment_of(bias.raw()) : 0};
   DeviceContext::Impl& context = exec.impl().context->impl();
   auto* lt = static_cast<cublasLtHandle_t>(context.cublas_lt());
   const TensorView workspace = context.workspace();
-  const GemmPlan& plan =
-      context.attached<GemmPlans>().find(lt, key, static_cast<size_t>(workspace.numel()));
+  const GemmPlan* plan = context.attached<GemmPlans>().find(lt, key, bias.raw(),
+                                                            static_cast<size_t>(workspace.numel()));
+  if (plan == nullptr && form.bias) {
+    GemmForm plain = form;
+    plain.bias = {};
+    cuda::gemm(exec, a, b, c, plain);
+    return add_bias(exec, form.bias, c);
+  }
+  MOIETY_CHECK(plan != nullptr,
+               "gemm: cuBLASLt has no algorithm for [{}, {}] times [{}, {}], {} to {}, pitches {}, "
+               "{}, {}",
+               key.m, key.k, key.k, key.n, name_of(key.in), name_of(key.out), key.a_pitch,
+               key.b_pitch, key.c_pitch);
+  if (form.bias) plan->set_bias(bias.raw());
   const float one = 1, beta = form.accumulate ? 1.f : 0.f;
   MOIETY_CUBLAS_CHECK(cublasLtMatmul(
-      lt, plan.product.get(), &one, b.raw(), plan.b.get(), a.raw(), plan.a.get(), &beta, c.ptr,
-      plan.c.get(), c.ptr, plan.c.get(), &plan.algorithm, workspace.ptr,
+      lt, plan->product.get(), &one, b.raw(), plan->b.get(), a.raw(), plan->a.get(), &beta, c.ptr,
+      plan->c.get(), c.ptr, plan->c.get(), &plan->algorithm, workspace.ptr,
       static_cast<size_t>(workspace.numel()), static_cast<cudaStream_t>(exec.stream())));
 }
 

@@ -36,6 +36,11 @@ Descriptor<cublasLtMatmulDescOpaque_t> product_of(const GemmKey& key) {
       cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
   MOIETY_CUBLAS_CHECK(
       cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+  if (key.bias_alignment > 0) {
+    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+    MOIETY_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_EPILOGUE,
+                                                       &epilogue, sizeof epilogue));
+  }
   return product;
 }
 
@@ -60,29 +65,34 @@ Descriptor<cublasLtMatmulPreferenceOpaque_t> preference_of(const GemmKey& key,
 
 }  // namespace
 
-const GemmPlan& GemmPlans::find(cublasLtHandle_t lt, const GemmKey& key, size_t workspace_bytes) {
+void GemmPlan::set_bias(const void* bias) const {
+  MOIETY_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(
+      product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+}
+
+const GemmPlan* GemmPlans::find(cublasLtHandle_t lt, const GemmKey& key, const void* bias,
+                                size_t workspace_bytes) {
   const auto known = plans_.find(key);
-  if (known != plans_.end()) return known->second;
-  GemmPlan plan;
+  if (known != plans_.end()) return known->second.get();
+  auto made = std::make_unique<GemmPlan>();
+  GemmPlan& plan = *made;
   plan.product = product_of(key);
   plan.a = key.transpose_a ? layout(key.in, key.k, key.m, key.a_pitch)
                            : layout(key.in, key.m, key.k, key.a_pitch);
   plan.b = key.transpose_b ? layout(key.in, key.n, key.k, key.b_pitch)
                            : layout(key.in, key.k, key.n, key.b_pitch);
   plan.c = layout(key.out, key.m, key.n, key.c_pitch);
+  if (key.bias_alignment > 0) plan.set_bias(bias);  // the heuristic looks at the address
   const auto preference = preference_of(key, workspace_bytes);
   cublasLtMatmulHeuristicResult_t best = {};
   int found = 0;
-  MOIETY_CUBLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(lt, plan.product.get(), plan.b.get(),
-                                                     plan.a.get(), plan.c.get(), plan.c.get(),
-                                                     preference.get(), 1, &best, &found));
-  MOIETY_CHECK(found > 0 && best.state == CUBLAS_STATUS_SUCCESS,
-               "gemm: cuBLASLt has no algorithm for [{}, {}] times [{}, {}], {} to {}, pitches {}, "
-               "{}, {}",
-               key.m, key.k, key.k, key.n, name_of(key.in), name_of(key.out), key.a_pitch,
-               key.b_pitch, key.c_pitch);
+  const cublasStatus_t result = cublasLtMatmulAlgoGetHeuristic(
+      lt, plan.product.get(), plan.b.get(), plan.a.get(), plan.c.get(), plan.c.get(),
+      preference.get(), 1, &best, &found);
+  if (result != CUBLAS_STATUS_NOT_SUPPORTED) MOIETY_CUBLAS_CHECK(result);
   plan.algorithm = best.algo;
-  return plans_.emplace(key, std::move(plan)).first->second;
+  if (found == 0 || best.state != CUBLAS_STATUS_SUCCESS) made = nullptr;
+  return plans_.emplace(key, std::move(made)).first->second.get();
 }
 
 }  // namespace moiety::ops::cuda

@@ -19,6 +19,7 @@ struct GemmKey {
   uint32_t a_alignment, b_alignment, c_alignment;
   DType in, out;
   bool transpose_a, transpose_b, accumulate;
+  uint32_t bias_alignment;  // 0: no bias
   auto operator<=>(const GemmKey&) const = default;
 };
 
@@ -34,16 +35,18 @@ struct GemmPlan {
   Descriptor<cublasLtMatmulDescOpaque_t> product;
   Descriptor<cublasLtMatrixLayoutOpaque_t> a, b, c;
   cublasLtMatmulAlgo_t algorithm = {};
+  void set_bias(const void* bias) const;  ///< [n] of the output's dtype, for the next call
 };
 
 /// One table a device, attached to its context.
 class GemmPlans {
  public:
-  /// Asks cuBLASLt's heuristic at the first request of a key.
-  const GemmPlan& find(cublasLtHandle_t lt, const GemmKey& key, size_t workspace_bytes);
+  /// Asks cuBLASLt's heuristic at the first request of a key. Null where it has no algorithm.
+  const GemmPlan* find(cublasLtHandle_t lt, const GemmKey& key, const void* bias,
+                       size_t workspace_bytes);
 
  private:
-  std::map<GemmKey, GemmPlan> plans_;
+  std::map<GemmKey, std::unique_ptr<GemmPlan>> plans_;
 };
 
 }  // namespace moiety::ops::cuda

@@ -61,6 +61,32 @@ TEST_P(GemmTest, EveryFormIsTheProduct) {
   }
 }
 
+TEST_P(GemmTest, ABiasIsAddedToEveryRow) {
+  for (const Sizes& s :
+       {Sizes{1, 1, 1}, Sizes{7, 13, 5}, Sizes{64, 48, 96}, Sizes{129, 256, 64}, Sizes{5, 8, 0}}) {
+    const auto count = [](int64_t x, int64_t y) { return static_cast<size_t>(x * y); };
+    const TensorView a = put(normal(count(s.m, s.k), 1), dtype(), {s.m, s.k});
+    const TensorView b = put(normal(count(s.n, s.k), 2), dtype(), {s.n, s.k});
+    const TensorView bias = put(normal(count(s.n, 1), 3, 5), DType::kF32, {s.n});
+    auto expected = product(get(a), false, get(b), true, {}, s);
+    const auto added = get(bias);
+    for (size_t i = 0; i < expected.size(); ++i) expected[i] += added[i % added.size()];
+    for (const DType out : {dtype(), DType::kF32}) {
+      const TensorView c = make(out, {s.m, s.n});
+      ops::gemm(exec_, a, b, c, {.transpose_b = true, .bias = bias});
+      EXPECT_LE(worst(get(c), expected), out == DType::kF32 ? 1e-5 : tolerance())
+          << s.m << "x" << s.n << "x" << s.k;
+    }
+  }
+  const TensorView c = make(dtype(), {3, 5});
+  EXPECT_THROW(ops::gemm(exec_, make(dtype(), {3, 4}), make(dtype(), {4, 5}), c,
+                         {.accumulate = true, .bias = put(normal(5, 1), DType::kF32, {5})}),
+               Error);
+  EXPECT_THROW(ops::gemm(exec_, make(dtype(), {3, 4}), make(dtype(), {4, 5}), c,
+                         {.bias = put(normal(4, 1), DType::kF32, {4})}),
+               Error);
+}
+
 TEST_P(GemmTest, EmptySizes) {
   TensorView a = put(normal(12, 1), dtype(), {3, 4});
   ops::gemm(exec_, a.slice(0, 0, 0), put(normal(20, 2), dtype(), {4, 5}), make(dtype(), {0, 5}));

@@ -36,7 +36,33 @@ INSTANTIATE_TEST_SUITE_P(Devices, Rope, kFloatDevices, case_name);
 
 TEST_P(Rope, OnePositionIsLeftAlone) { check(3, 1, 2, 1, 6); }
 TEST_P(Rope, OddSequence) { check(2, 7, 4, 2, 10); }
+TEST_P(Rope, WideHeads) { check(2, 33, 6, 3, 64); }
 TEST_P(Rope, LatePositions) { check(1, 1500, 1, 1, 8); }
+
+/// Neighbours paired, in a part that eight pairs fill twice.
+TEST_P(Rope, WideNeighbours) {
+  const ops::AttentionShape shape{2, 9, 5, 1, 48, 1, 0, 16};
+  const ops::RopeForm form{.theta = 100, .begin = 16, .size = 32, .interleaved = true};
+  const TensorView qkv = random({18, shape.qkv_width()}, 1);
+  const Vector before = wide(qkv);
+  Vector expected = before;
+  const auto width = static_cast<size_t>(shape.qkv_width());
+  for (size_t t = 0; t < 18; ++t) {
+    for (size_t h = 0; h < 6; ++h) {
+      for (size_t i = 0; i < 16; ++i) {
+        const double angle =
+            static_cast<double>(t % 9) * std::pow(100.0, -static_cast<double>(i) / 16);
+        const size_t a = t * width + h * 48 + 16 + 2 * i;
+        expected[a] = before[a] * std::cos(angle) - before[a + 1] * std::sin(angle);
+        expected[a + 1] = before[a + 1] * std::cos(angle) + before[a] * std::sin(angle);
+      }
+    }
+  }
+  ops::rope(exec_, shape, form, false, qkv);
+  near(qkv, expected);
+  ops::rope(exec_, shape, form, true, qkv);
+  near(qkv, before, 2);
+}
 
 /// A part of the head, neighbours paired: what stands before it stays, and the values too.
 TEST_P(Rope, NeighboursInAPartOfTheHead) {

@@ -114,8 +114,8 @@ __global__ void __launch_bounds__(32 * kPieceWarps)
 inline constexpr int kAddColumns = 32, kAddLanes = 16;
 
 /// sum + a lane's share of pieces [begin, end) of a column.
-__device__ inline float lane_of_pieces(const float* partial, int64_t pitch, int64_t begin, int64_t end,
-                                   float sum) {
+__device__ inline float lane_of_pieces(const float* partial, int64_t pitch, int64_t begin,
+                                       int64_t end, float sum) {
 #pragma unroll 4
   for (int64_t p = begin + threadIdx.y; p < end; p += kAddLanes) sum += partial[p * pitch];
   return sum;
@@ -139,7 +139,8 @@ __device__ inline float total_of_lanes(float sum) {
 __global__ inline void add_pieces_kernel(const float* partial, int64_t pitch, int64_t pieces,
                                          int64_t columns, float* out, bool accumulate) {
   const int64_t c = int64_t{blockIdx.x} * kAddColumns + threadIdx.x;
-  const float sum = total_of_lanes(c < columns ? lane_of_pieces(partial + c, pitch, 0, pieces, 0) : 0);
+  const float sum =
+      total_of_lanes(c < columns ? lane_of_pieces(partial + c, pitch, 0, pieces, 0) : 0);
   if (threadIdx.y == 0 && c < columns) out[c] = accumulate ? out[c] + sum : sum;
 }
 

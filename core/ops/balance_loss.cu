@@ -1,8 +1,9 @@
 // The load-balancing loss of Switch (Fedus et al., 2021, eq. 4-6): E * sum_e f_e P_e.
 #include <moiety/ops.h>
-#include <moiety/rows.cuh>
+#include <moiety/blocks.cuh>
 
 #include "core/ops/column_sums.cuh"
+#include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {
 
@@ -24,15 +25,18 @@ struct UsedToken {
 };
 
 struct Total {
+  static constexpr int kSums = 1;
   const float *share, *probs, *used;
   float* loss;
   int64_t E;
-  MOIETY_HD void operator()(int64_t) const {
-    double sum = 0;
-    for (int64_t e = 0; e < E; ++e)
-      sum += static_cast<double>(share[e]) * static_cast<double>(probs[e]);
+  MOIETY_HD void run(int64_t, int64_t lane, int64_t lanes, double* sums) const {
+    for (int64_t e = lane; e < E; e += lanes) {
+      sums[0] += static_cast<double>(share[e]) * static_cast<double>(probs[e]);
+    }
+  }
+  MOIETY_HD void finish(int64_t, const double* sums) const {
     const double n = *used > 0 ? static_cast<double>(*used) : 1.0;
-    *loss = static_cast<float>(static_cast<double>(E) * sum / n);
+    *loss = static_cast<float>(static_cast<double>(E) * sums[0] / n);
   }
 };
 
@@ -41,10 +45,13 @@ struct Spread {
   const float *share, *used, *dloss;
   Rows<float> dprobs;
   int64_t E;
-  MOIETY_HD void operator()(int64_t t) const {
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t t) const {
     if (index[t][0] == kUnused) return;
     const float scale = *dloss * static_cast<float>(E) / *used;
-    for (int64_t e = 0; e < E; ++e) dprobs[t][e] += scale * share[e];
+    float* out = dprobs[t];
+    const float* s = share;
+    group.each(E, [&](int64_t e) { out[e] += scale * s[e]; });
   }
 };
 
@@ -62,9 +69,9 @@ void balance_loss(Exec& exec, ConstTensorView probs, ConstTensorView index, Tens
   expert_fraction(exec, index, share);
   column_sums(exec, T, E, UsedProbs{probs.rows<float>(), index.rows<int32_t>()}, sums.data<float>(),
               false);
-  for_each_row(exec, 1,
-               Total{share.data<float>(), sums.data<float>(), used_tokens(exec, index),
-                     loss.data<float>(), E});
+  for_each_block(exec, 1,
+                 Total{share.data<float>(), sums.data<float>(), used_tokens(exec, index),
+                       loss.data<float>(), E});
 }
 
 void balance_loss_backward(Exec& exec, ConstTensorView index, ConstTensorView dloss,
@@ -72,9 +79,9 @@ void balance_loss_backward(Exec& exec, ConstTensorView index, ConstTensorView dl
   const int64_t E = dprobs.dim(1);
   const TensorView share = exec.scratch(DType::kF32, {E});
   expert_fraction(exec, index, share);
-  for_each_row(exec, dprobs.dim(0),
-               Spread{index.rows<int32_t>(), share.data<float>(), used_tokens(exec, index),
-                      dloss.data<float>(), dprobs.rows<float>(), E});
+  for_each_wide_row<32>(exec, dprobs.dim(0),
+                        Spread{index.rows<int32_t>(), share.data<float>(), used_tokens(exec, index),
+                               dloss.data<float>(), dprobs.rows<float>(), E});
 }
 
 }  // namespace moiety::ops

@@ -1,6 +1,7 @@
 // Functors over experts, and over (token, expert) for the gradient.
 #include "core/ops/balance_pool.h"
 
+#include <moiety/blocks.cuh>
 #include <moiety/rows.cuh>
 
 namespace moiety::ops {
@@ -18,17 +19,19 @@ struct AddToPool {
 };
 
 struct Loss {
+  static constexpr int kSums = 1;
   const float *chosen, *probability, *tokens;
   int64_t experts;
   float* loss;
-  MOIETY_HD void operator()(int64_t) const {
+  MOIETY_HD void run(int64_t, int64_t lane, int64_t lanes, double* sums) const {
+    for (int64_t e = lane; e < experts; e += lanes) {
+      sums[0] += static_cast<double>(chosen[e]) * static_cast<double>(probability[e]);
+    }
+  }
+  MOIETY_HD void finish(int64_t, const double* sums) const {
     const double n = static_cast<double>(tokens[0]);
     if (n == 0) return;
-    double sum = 0;
-    for (int64_t e = 0; e < experts; ++e) {
-      sum += static_cast<double>(chosen[e]) * static_cast<double>(probability[e]);
-    }
-    loss[0] += static_cast<float>(static_cast<double>(experts) * sum / (n * n));
+    loss[0] += static_cast<float>(static_cast<double>(experts) * sums[0] / (n * n));
   }
 };
 
@@ -70,9 +73,9 @@ void add_to_pool(Exec& exec, const RoutingSums& layer, ConstTensorView mean_scor
 }
 
 void pooled_balance_loss(Exec& exec, const BalancePool& pool, TensorView loss) {
-  for_each_row(exec, 1,
-               Loss{pool.chosen.data<float>(), pool.probability.data<float>(),
-                    pool.tokens.data<float>(), pool.chosen.numel(), loss.data<float>()});
+  for_each_block(exec, 1,
+                 Loss{pool.chosen.data<float>(), pool.probability.data<float>(),
+                      pool.tokens.data<float>(), pool.chosen.numel(), loss.data<float>()});
 }
 
 void pooled_balance_grad(Exec& exec, const BalancePool& pool, double coefficient,

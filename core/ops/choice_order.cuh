@@ -1,10 +1,12 @@
-// Numbers choices within their expert in a fixed order: counts by pieces of 128 choices, a scan
-// over the pieces, then a walk through each piece. The same code and result on both devices.
+// Numbers choices within their expert in a fixed order: counts by pieces of choices, a scan over
+// the pieces, then places within each piece. The same result on both devices.
 #pragma once
 
 #include <cstdint>
 
 #include <moiety/rows.cuh>
+
+#include "core/ops/choice_order_cuda.cuh"
 
 namespace moiety::ops {
 
@@ -42,36 +44,6 @@ struct ScanPieces {
   }
 };
 
-template <class Key>
-struct PlacePiece {
-  Key key;
-  int32_t* counts;
-  int32_t* place;
-  int64_t n, E;
-  MOIETY_HD void operator()(int64_t piece) const {
-    int32_t* next = counts + piece * E;
-    const int64_t begin = piece * kChoicePiece;
-    const int64_t end = begin + kChoicePiece < n ? begin + kChoicePiece : n;
-    for (int64_t i = begin; i < end; ++i) {
-      const int32_t e = key(i);
-      place[i] = e >= 0 ? next[e]++ : -1;
-    }
-  }
-};
-
-/// place[i] = how many i' < i have the same expert, -1 where key(i) < 0; count[e] = how many in
-/// all. key(i) is in [0, E) or negative.
-template <class Key>
-void order_choices(Exec& exec, int64_t n, int64_t E, const Key& key, int32_t* place,
-                   int32_t* count) {
-  const int64_t pieces = (n + kChoicePiece - 1) / kChoicePiece;
-  int32_t* counts = exec.scratch(DType::kI32, {pieces, E}).data<int32_t>();
-  for_each_row(exec, pieces, CountPiece<Key>{key, counts, n, E});
-  for_each_row(exec, E, ScanPieces{counts, count, pieces, E});
-  for_each_row(exec, pieces, PlacePiece<Key>{key, counts, place, n, E});
-}
-
-/// start[e] = sum of count before e: one thread, E is small.
 struct ScanExperts {
   const int32_t* count;
   int32_t* start;
@@ -81,5 +53,41 @@ struct ScanExperts {
     for (int64_t e = 0; e < E; ++e) start[e] = sum, sum += count[e];
   }
 };
+
+template <class Key, class Sink>
+struct PlacePiece {
+  Key key;
+  Sink sink;
+  int32_t* counts;
+  int64_t n, E;
+  MOIETY_HD void operator()(int64_t piece) const {
+    int32_t* next = counts + piece * E;
+    const int64_t begin = piece * kChoicePiece;
+    const int64_t end = begin + kChoicePiece < n ? begin + kChoicePiece : n;
+    for (int64_t i = begin; i < end; ++i) {
+      const int32_t e = key(i);
+      sink(i, e, e >= 0 ? next[e]++ : -1);
+    }
+  }
+};
+
+/// Calls sink(i, e, place) for every choice i < n: e = key(i), in [0, E) or negative, and place =
+/// how many i' < i have the same expert, -1 where e < 0. Before any call, count[e] = how many there
+/// are in all and start[e] = the sum of count before e.
+template <class Key, class Sink>
+void order_choices(Exec& exec, int64_t n, int64_t E, const Key& key, const Sink& sink,
+                   int32_t* count, int32_t* start) {
+#if defined(__CUDACC__)
+  if (exec.is_cuda() && E <= kMostOrderedExperts) {
+    return order_choices_cuda(exec, n, E, key, sink, count, start);
+  }
+#endif
+  const int64_t pieces = (n + kChoicePiece - 1) / kChoicePiece;
+  int32_t* counts = exec.scratch(DType::kI32, {pieces, E}).data<int32_t>();
+  for_each_row(exec, pieces, CountPiece<Key>{key, counts, n, E});
+  for_each_row(exec, E, ScanPieces{counts, count, pieces, E});
+  for_each_row(exec, 1, ScanExperts{count, start, E});
+  for_each_row(exec, pieces, PlacePiece<Key, Sink>{key, sink, counts, n, E});
+}
 
 }  // namespace moiety::ops

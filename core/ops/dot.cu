@@ -3,6 +3,7 @@
 #include <moiety/rows.cuh>
 
 #include "core/ops/column_sums.cuh"
+#include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {
 
@@ -27,10 +28,13 @@ struct AddToRows {
   const uint8_t* mask;
   Rows<float> x;
   int64_t E;
-  MOIETY_HD void operator()(int64_t t) const {
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t t) const {
     if (mask != nullptr && mask[t] == 0) return;
     const auto scale = static_cast<float>(factor * static_cast<double>(*scalar));
-    for (int64_t e = 0; e < E; ++e) x[t][e] += scale * v[e];
+    float* out = x[t];
+    const float* of_column = v;
+    group.each(E, [&](int64_t e) { out[e] += scale * of_column[e]; });
   }
 };
 
@@ -44,9 +48,10 @@ void dot(Exec& exec, ConstTensorView a, ConstTensorView b, double factor, Tensor
 
 void add_to_rows(Exec& exec, ConstTensorView v, ConstTensorView scalar, double factor,
                  ConstTensorView mask, TensorView x) {
-  for_each_row(exec, x.dim(0),
-               AddToRows{v.data<float>(), scalar.data<float>(), factor,
-                         mask ? mask.data<uint8_t>() : nullptr, x.rows<float>(), x.dim(1)});
+  for_each_wide_row<32>(
+      exec, x.dim(0),
+      AddToRows{v.data<float>(), scalar.data<float>(), factor,
+                mask ? mask.data<uint8_t>() : nullptr, x.rows<float>(), x.dim(1)});
 }
 
 }  // namespace moiety::ops

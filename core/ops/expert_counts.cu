@@ -3,6 +3,8 @@
 #include <moiety/rows.cuh>
 
 #include "core/ops/column_sums.cuh"
+#include "core/ops/expert_histogram.cuh"
+#include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {
 
@@ -21,10 +23,11 @@ struct Chose {  // how often token t chose e, before dropping
 struct Normalise {
   float* share;
   int64_t E;
-  MOIETY_HD void operator()(int64_t) const {
-    float sum = 0;
-    for (int64_t e = 0; e < E; ++e) sum += share[e];
-    for (int64_t e = 0; e < E; ++e) share[e] = sum > 0 ? share[e] / sum : 0.f;
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t) const {
+    float* x = share;
+    const float sum = group.sum(E, [&](int64_t e) { return x[e]; });
+    group.each(E, [&](int64_t e) { x[e] = sum > 0 ? x[e] / sum : 0.f; });
   }
 };
 
@@ -45,29 +48,42 @@ struct Used {
 
 struct Divide {
   float* x;
-  const float* by;
-  MOIETY_HD void operator()(int64_t e) const { x[e] = *by > 0 ? x[e] / *by : 0.f; }
+  const float* counted;  // null: `rows`
+  float rows;
+  MOIETY_HD void operator()(int64_t e) const {
+    const float by = counted != nullptr ? *counted : rows;
+    x[e] = by > 0 ? x[e] / by : 0.f;
+  }
 };
 
 }  // namespace
 
 void expert_counts(Exec& exec, ConstTensorView index, TensorView counts) {
+#if defined(__CUDACC__)
+  if (exec.is_cuda() && counts.numel() <= kMostHistogramExperts) {
+    return expert_histogram(exec, index.rows<int32_t>(), index.dim(0), index.dim(1), counts.numel(),
+                            counts.data<float>());
+  }
+#endif
   column_sums(exec, index.dim(0), counts.numel(), Chose{index.rows<int32_t>(), index.dim(1)},
               counts.data<float>(), false);
 }
 
 void expert_fraction(Exec& exec, ConstTensorView index, TensorView fraction) {
   expert_counts(exec, index, fraction);
-  for_each_row(exec, 1, Normalise{fraction.data<float>(), fraction.numel()});
+  for_each_wide_row<32>(exec, 1, Normalise{fraction.data<float>(), fraction.numel()});
 }
 
 void column_mean(Exec& exec, ConstTensorView x, ConstTensorView mask, TensorView out) {
   const int64_t T = x.dim(0), E = x.dim(1);
   const uint8_t* m = mask ? mask.data<uint8_t>() : nullptr;
-  float* used = exec.scratch(DType::kF32, {1}).data<float>();
   column_sums(exec, T, E, Masked{x.rows<float>(), m}, out.data<float>(), false);
-  column_sums(exec, T, 1, Used{m}, used, false);
-  for_each_row(exec, E, Divide{out.data<float>(), used});
+  float* used = nullptr;
+  if (m != nullptr) {
+    used = exec.scratch(DType::kF32, {1}).data<float>();
+    column_sums(exec, T, 1, Used{m}, used, false);
+  }
+  for_each_row(exec, E, Divide{out.data<float>(), used, static_cast<float>(T)});
 }
 
 }  // namespace moiety::ops

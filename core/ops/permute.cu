@@ -22,21 +22,17 @@ struct KeptExpert {
   }
 };
 
-struct ClearSlot {
-  int32_t* row;
-  float* weight;
-  MOIETY_HD void operator()(int64_t n) const { row[n] = -1, weight[n] = 0; }
-};
-
+/// Writes a choice's slot; and slot i where it is past the kept ones.
 struct FillSlot {
   KeptExpert expert;
-  const int32_t *place, *start;
+  const int32_t *start, *count;
+  int64_t experts;
   const float* plan_weight;
   int32_t *slot, *row;
   float* weight;
-  MOIETY_HD void operator()(int64_t i) const {
-    const int32_t e = expert(i);
-    slot[i] = e < 0 ? -1 : start[e] + place[i];
+  MOIETY_HD void operator()(int64_t i, int32_t e, int32_t place) const {
+    if (i >= start[experts - 1] + count[experts - 1]) row[i] = -1, weight[i] = 0;
+    slot[i] = e < 0 ? -1 : start[e] + place;
     if (e < 0) return;
     row[slot[i]] = expert.token(i);
     weight[slot[i]] = plan_weight[i];
@@ -57,14 +53,12 @@ void permute(Exec& exec, const RoutingPlan& plan, PlanLayout layout, int64_t exp
   const int64_t n = plan.index.numel();
   const KeptExpert expert{plan.index.data<int32_t>(), plan.index.dim(1),
                           layout == PlanLayout::kExpertMajor};
-  int32_t* place = exec.scratch(DType::kI32, {n}).data<int32_t>();
-  order_choices(exec, n, experts, expert, place, out.count.data<int32_t>());
-  for_each_row(exec, 1, ScanExperts{out.count.data<int32_t>(), out.start.data<int32_t>(), experts});
-  for_each_row(exec, n, ClearSlot{out.row.data<int32_t>(), out.weight.data<float>()});
-  for_each_row(
-      exec, n,
-      FillSlot{expert, place, out.start.data<int32_t>(), plan.weight.data<float>(),
-               out.slot.data<int32_t>(), out.row.data<int32_t>(), out.weight.data<float>()});
+  auto *start = out.start.data<int32_t>(), *count = out.count.data<int32_t>();
+  order_choices(
+      exec, n, experts, expert,
+      FillSlot{expert, start, count, experts, plan.weight.data<float>(), out.slot.data<int32_t>(),
+               out.row.data<int32_t>(), out.weight.data<float>()},
+      count, start);
 }
 
 void plan_weight_grad(Exec& exec, const Permutation& permutation, ConstTensorView dweight,

@@ -6,6 +6,7 @@
 
 #include "core/ops/column_sums.cuh"
 #include "core/ops/routing.h"
+#include "core/ops/routing_statistics_cuda.cuh"
 
 namespace moiety::ops {
 
@@ -87,7 +88,14 @@ void routing_statistics(Exec& exec, const RoutingPlan& plan, PlanLayout layout,
   const Plan p{ConstTensorView(plan.index).rows<int32_t>(), plan.index.dim(1)};
   if (expert_major) {
     column_sums(exec, plan.index.dim(1), E, Takes{p}, sums.chosen.data<float>(), true);
-  } else {
+  }
+#if defined(__CUDACC__)
+  if (exec.is_cuda() && E <= kMostStatisticsExperts) {
+    return routing_statistics_cuda(
+        exec, {logits.rows<float>(), mask, p.index, T, E, expert_major ? 0 : p.K, 0}, sums);
+  }
+#endif
+  if (!expert_major) {
     column_sums(exec, T, E, Chosen{p}, sums.chosen.data<float>(), true);
     column_sums(exec, T, E, Dropped{p}, sums.dropped.data<float>(), true);
   }

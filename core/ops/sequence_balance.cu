@@ -4,6 +4,7 @@
 #include <moiety/rows.cuh>
 
 #include "core/ops/column_sums.cuh"
+#include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {
 
@@ -13,11 +14,13 @@ struct Shares {
   const float* scores;
   int64_t E;
   float* shares;
-  MOIETY_HD void operator()(int64_t t) const {
-    float sum = 0;
-    for (int64_t e = 0; e < E; ++e) sum += scores[t * E + e];
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t t) const {
+    const float* in = scores + t * E;
+    float* out = shares + t * E;
+    const float sum = group.sum(E, [&](int64_t e) { return in[e]; });
     const float scale = sum > 0 ? 1.f / sum : 0.f;
-    for (int64_t e = 0; e < E; ++e) shares[t * E + e] = scores[t * E + e] * scale;
+    group.each(E, [&](int64_t e) { out[e] = in[e] * scale; });
   }
 };
 
@@ -26,16 +29,14 @@ struct SharesBackward {
   const float *scores, *dshares;
   int64_t E;
   float* dscores;
-  MOIETY_HD void operator()(int64_t t) const {
-    float sum = 0, product = 0;
-    for (int64_t e = 0; e < E; ++e) {
-      sum += scores[t * E + e];
-      product += scores[t * E + e] * dshares[t * E + e];
-    }
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t t) const {
+    const float *in = scores + t * E, *gradient = dshares + t * E;
+    float* out = dscores + t * E;
+    const float sum = group.sum(E, [&](int64_t e) { return in[e]; });
+    const float product = group.sum(E, [&](int64_t e) { return in[e] * gradient[e]; });
     const float scale = sum > 0 ? 1.f / sum : 0.f;
-    for (int64_t e = 0; e < E; ++e) {
-      dscores[t * E + e] = (dshares[t * E + e] - product * scale) * scale;
-    }
+    group.each(E, [&](int64_t e) { out[e] = (gradient[e] - product * scale) * scale; });
   }
 };
 
@@ -192,15 +193,15 @@ const uint8_t* bytes(ConstTensorView mask) { return mask ? mask.data<uint8_t>() 
 }  // namespace
 
 void share_rows(Exec& exec, ConstTensorView scores, TensorView shares) {
-  for_each_row(exec, scores.dim(0),
-               Shares{scores.data<float>(), scores.dim(1), shares.data<float>()});
+  for_each_wide_row<32>(exec, scores.dim(0),
+                        Shares{scores.data<float>(), scores.dim(1), shares.data<float>()});
 }
 
 void share_rows_backward(Exec& exec, ConstTensorView scores, ConstTensorView dshares,
                          TensorView dscores) {
-  for_each_row(exec, scores.dim(0),
-               SharesBackward{scores.data<float>(), dshares.data<float>(), scores.dim(1),
-                              dscores.data<float>()});
+  for_each_wide_row<32>(exec, scores.dim(0),
+                        SharesBackward{scores.data<float>(), dshares.data<float>(), scores.dim(1),
+                                       dscores.data<float>()});
 }
 
 void sequence_sums(Exec& exec, const RoutingPlan& plan, PlanLayout layout, ConstTensorView shares,

@@ -44,6 +44,13 @@ struct LoneThread {
     }
     return false;
   }
+  /// How often f holds.
+  template <class F>
+  MOIETY_HD int64_t count(int64_t n, const F& f) const {
+    int64_t total = 0;
+    for (int64_t i = 0; i < n; ++i) total += f(i) ? 1 : 0;
+    return total;
+  }
   template <class F>
   MOIETY_HD float sum(int64_t n, const F& term) const {
     return reduce(n, 0.0f, term, [](float a, float b) { return a + b; });
@@ -93,6 +100,13 @@ struct ThreadGroup {
     } else {
       return __syncthreads_or(mine) != 0;
     }
+  }
+  template <class F>
+  __device__ int64_t count(int64_t n, const F& f) const {
+    static_assert(kThreads == 32);
+    int mine = 0;
+    for (int64_t i = rank(); i < n; i += kThreads) mine += f(i) ? 1 : 0;
+    return __reduce_add_sync(0xffffffffu, mine);
   }
   template <class F>
   __device__ float sum(int64_t n, const F& term) const {

@@ -5,6 +5,7 @@
 
 #include "core/ops/column_sums.cuh"
 #include "core/ops/routing.h"
+#include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {
 
@@ -15,21 +16,28 @@ struct Router {
   const uint8_t* mask;
   int64_t E;
   MOIETY_HD bool used(int64_t t) const { return mask == nullptr || mask[t] != 0; }
-  MOIETY_HD float log_sum(int64_t t) const {
-    float top = -INFINITY, sum = 0;
-    for (int64_t e = 0; e < E; ++e) top = fmaxf(top, logits[t][e]);
-    for (int64_t e = 0; e < E; ++e) sum += expf(logits[t][e] - top);
-    return top + logf(sum);
+  template <class G>
+  MOIETY_HD float log_sum(const G& group, int64_t t) const {
+    const float* z = logits[t];
+    const float top = group.max(E, [&](int64_t e) { return z[e]; });
+    return top + logf(group.sum(E, [&](int64_t e) { return expf(z[e] - top); }));
   }
 };
 
-struct Square {
+/// square[t] = logsumexp^2, 0 for a masked token.
+struct Squares {
   Router router;
-  MOIETY_HD float operator()(int64_t t, int64_t) const {
-    if (!router.used(t)) return 0;
-    const float z = router.log_sum(t);
-    return z * z;
+  float* square;
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t t) const {
+    const float z = router.used(t) ? router.log_sum(group, t) : 0.f;
+    if (group.leader()) square[t] = z * z;
   }
+};
+
+struct Value {
+  const float* of_token;
+  MOIETY_HD float operator()(int64_t t, int64_t) const { return of_token[t]; }
 };
 
 struct Count {
@@ -49,13 +57,14 @@ struct Gradient {
   const StepState* step;
   float coefficient;
   Rows<float> dlogits;
-  MOIETY_HD void operator()(int64_t t) const {
+  template <class G>
+  MOIETY_HD void operator()(const G& group, int64_t t) const {
     if (!router.used(t)) return;
-    const float z = router.log_sum(t);
+    const float z = router.log_sum(group, t);
     const float scale = coefficient * step->loss_scale * 2.f * z / *tokens;
-    for (int64_t e = 0; e < router.E; ++e) {
-      dlogits[t][e] += scale * expf(router.logits[t][e] - z);
-    }
+    const float* in = router.logits[t];
+    float* out = dlogits[t];
+    group.each(router.E, [&](int64_t e) { out[e] += scale * expf(in[e] - z); });
   }
 };
 
@@ -74,16 +83,18 @@ float* count(Exec& exec, const Router& router, int64_t T) {
 void z_loss(Exec& exec, ConstTensorView logits, ConstTensorView token_mask, TensorView loss) {
   const Router router = router_of(logits, token_mask);
   float* sum = exec.scratch(DType::kF32, {1}).data<float>();
-  column_sums(exec, logits.dim(0), 1, Square{router}, sum, false);
+  float* square = exec.scratch(DType::kF32, {logits.dim(0)}).data<float>();
+  for_each_wide_row<32>(exec, logits.dim(0), Squares{router, square});
+  column_sums(exec, logits.dim(0), 1, Value{square}, sum, false);
   for_each_row(exec, 1, AddMean{sum, count(exec, router, logits.dim(0)), loss.data<float>()});
 }
 
 void z_loss_backward(Exec& exec, ConstTensorView logits, ConstTensorView token_mask,
                      double coefficient, TensorView dlogits) {
   const Router router = router_of(logits, token_mask);
-  for_each_row(exec, logits.dim(0),
-               Gradient{router, count(exec, router, logits.dim(0)), exec.step(),
-                        static_cast<float>(coefficient), dlogits.rows<float>()});
+  for_each_wide_row<32>(exec, logits.dim(0),
+                        Gradient{router, count(exec, router, logits.dim(0)), exec.step(),
+                                 static_cast<float>(coefficient), dlogits.rows<float>()});
 }
 
 }  // namespace moiety::ops

@@ -113,7 +113,8 @@ int layers(const Arguments& a) {
     const bench::LayerBench layer =
         bench::bench_layer(config, file.stem(), plugins, context, a.iterations);
     if (!layer.right) {
-      std::fprintf(stderr, "bench layer %s: wrong, so it was not timed: %s; at most %.0e expected\n",
+      std::fprintf(stderr,
+                   "bench layer %s: wrong, so it was not timed: %s; at most %.0e expected\n",
                    file.stem().c_str(), layer.row.detail.c_str(), bench::kLayerTolerance);
       right = false;
       continue;

@@ -35,10 +35,10 @@ std::vector<Dense> dense_shapes(bool cuda) {
 
 std::vector<Grouped> grouped_shapes(bool cuda) {
   if (!cuda) return {{"quickstart up", 8, 2048, 192, 768}, {"quickstart down", 8, 2048, 768, 192}};
-  return {{"mixtral up", 8, 16384, 4096, 28672},   {"mixtral down", 8, 16384, 14336, 4096},
-          {"moe128 up", 128, 16384, 2048, 8192},   {"moe128 down", 128, 16384, 8192, 2048},
-          {"fine up", 128, 131072, 2048, 1536},    {"fine down", 128, 131072, 768, 2048},
-          {"gpt-350m up", 32, 32768, 1024, 4096},  {"gpt-350m down", 32, 32768, 4096, 1024}};
+  return {{"mixtral up", 8, 16384, 4096, 28672},  {"mixtral down", 8, 16384, 14336, 4096},
+          {"moe128 up", 128, 16384, 2048, 8192},  {"moe128 down", 128, 16384, 8192, 2048},
+          {"fine up", 128, 131072, 2048, 1536},   {"fine down", 128, 131072, 768, 2048},
+          {"gpt-350m up", 32, 32768, 1024, 4096}, {"gpt-350m down", 32, 32768, 4096, 1024}};
 }
 
 double tera(int64_t m, int64_t n, int64_t k) { return 2.0 * static_cast<double>(m * n * k) / 1e12; }
@@ -104,17 +104,16 @@ void bench_grouped(DeviceContext& context, DType dtype, const Grouped& s, int it
     const Times times = time_calls(context, kWarmUp, iterations, [&](int i) {
       ground.call([&](Exec& exec) { body(exec, static_cast<size_t>(i % kSets)); });
     });
-    rows.push_back(row_of(fmt::format("{} {} {} x [{} {} {}]", s.name, product,
-                                      s.rows / s.experts, s.experts, s.in, s.out),
+    rows.push_back(row_of(fmt::format("{} {} {} x [{} {} {}]", s.name, product, s.rows / s.experts,
+                                      s.experts, s.in, s.out),
                           tera(s.rows, s.in, s.out), times));
   };
   add("y", [&](Exec& exec, size_t k) { ops::grouped_gemm(exec, segments, a[k], w[k], b[k]); });
   add("dx", [&](Exec& exec, size_t k) {
     ops::grouped_gemm(exec, segments, b[k], w[k], a[k], ops::Transpose::kYes);
   });
-  add("dw", [&](Exec& exec, size_t k) {
-    ops::grouped_gemm_grad(exec, segments, a[k], b[k], weight);
-  });
+  add("dw",
+      [&](Exec& exec, size_t k) { ops::grouped_gemm_grad(exec, segments, a[k], b[k], weight); });
 }
 
 }  // namespace

@@ -68,8 +68,8 @@ Check compare(MoeLayerRun& layer, MoeLayerRun& reference, DType compute, int64_t
     const std::vector<TensorView> mine = compared(got), its = compared(expected);
     double worst = 0;
     for (size_t i = 0; i < mine.size(); ++i) {
-      const double error = relative_error(layer.ground().floats(mine[i]),
-                                          reference.ground().floats(its[i]));
+      const double error =
+          relative_error(layer.ground().floats(mine[i]), reference.ground().floats(its[i]));
       if (!(error <= worst)) worst = error;
     }
     check.add(name, worst);

@@ -21,15 +21,16 @@ std::string table(const Report& report) {
   for (const Row& row : report.rows) width = std::max(width, row.shape.size());
   std::string out = fmt::format("{}\ndense product: burst {:.4g} TFLOP/s, sustained {:.4g}\n\n",
                                 report.device, report.ceilings.burst, report.ceilings.sustained);
-  out += fmt::format("{:<6} {:<{}} {:>9} {:>9} {:>9} {:>8} {:>7} {:>9} {:>8} {:>7}\n", "", "shape",
-                     width, "ms", "least", "most", "TFLOP/s", "burst", "sustained", "ktok/s", "GiB");
+  out +=
+      fmt::format("{:<6} {:<{}} {:>9} {:>9} {:>9} {:>8} {:>7} {:>9} {:>8} {:>7}\n", "", "shape",
+                  width, "ms", "least", "most", "TFLOP/s", "burst", "sustained", "ktok/s", "GiB");
   for (const Row& row : report.rows) {
-    out += fmt::format("{:<6} {:<{}} {:>9.3f} {:>9.3f} {:>9.3f} {:>8.4g} {:>6.1f}% {:>8.1f}% "
-                       "{:>8.4g} {:>7.2f}\n",
-                       row.what, row.shape, width, row.times.median, row.times.least,
-                       row.times.most, row.rate(), share(row.rate(), report.ceilings.burst),
-                       share(row.rate(), report.ceilings.sustained), thousand_tokens(row),
-                       row.peak_gib);
+    out += fmt::format(
+        "{:<6} {:<{}} {:>9.3f} {:>9.3f} {:>9.3f} {:>8.4g} {:>6.1f}% {:>8.1f}% "
+        "{:>8.4g} {:>7.2f}\n",
+        row.what, row.shape, width, row.times.median, row.times.least, row.times.most, row.rate(),
+        share(row.rate(), report.ceilings.burst), share(row.rate(), report.ceilings.sustained),
+        thousand_tokens(row), row.peak_gib);
     if (!row.detail.empty()) out += fmt::format("{:<6} {}\n", "", row.detail);
   }
   return out;

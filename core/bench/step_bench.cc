@@ -110,8 +110,7 @@ StepBench bench_step(const RunConfig& config, const std::string& name, PluginReg
                                   routing.imbalance, 100 * routing.dropped);
   }
   if (options.profile > 0) {
-    out.phases =
-        time_phases(context, runner, loader, options.profile, layout.shape().tokens());
+    out.phases = time_phases(context, runner, loader, options.profile, layout.shape().tokens());
   }
   return out;
 }

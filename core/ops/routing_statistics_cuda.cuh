@@ -98,9 +98,9 @@ struct AddStatistics {
   float *chosen, *dropped, *probability, *entropy, *tokens;
   int64_t E;
   __device__ void operator()(int64_t i, double sum) const {
-    float* to = i < E       ? chosen + i
-                : i < 2 * E ? dropped + (i - E)
-                : i < 3 * E ? probability + (i - 2 * E)
+    float* to = i < E        ? chosen + i
+                : i < 2 * E  ? dropped + (i - E)
+                : i < 3 * E  ? probability + (i - 2 * E)
                 : i == 3 * E ? entropy
                              : tokens;
     *to = static_cast<float>(static_cast<double>(*to) + sum);
@@ -133,11 +133,10 @@ inline void routing_statistics_cuda(Exec& exec, RoutingRows rows, const RoutingS
   } else {
     routing_statistics_by_warps<16>(exec, rows, pieces, partial);
   }
-  add_pieces_of_columns(
-      exec, partial, pieces, 3 * E + 2,
-      AddStatistics{sums.chosen.data<float>(), sums.dropped.data<float>(),
-                    sums.probability.data<float>(), sums.entropy.data<float>(),
-                    sums.tokens.data<float>(), E});
+  add_pieces_of_columns(exec, partial, pieces, 3 * E + 2,
+                        AddStatistics{sums.chosen.data<float>(), sums.dropped.data<float>(),
+                                      sums.probability.data<float>(), sums.entropy.data<float>(),
+                                      sums.tokens.data<float>(), E});
 }
 
 }  // namespace moiety::ops

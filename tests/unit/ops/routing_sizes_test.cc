@@ -112,8 +112,12 @@ TEST_P(RoutingSizes, PermutationAcrossBlocks) {
 }
 
 TEST_P(RoutingSizes, StatisticsOfManyTokensAndExperts) {
-  for (const auto& [T, E] : {std::pair<int64_t, int32_t>{1, 1}, {130, 8}, {700, 40}, {65, 512},
-                             {100, 520}, {66000, 3}}) {
+  for (const auto& [T, E] : {std::pair<int64_t, int32_t>{1, 1},
+                             {130, 8},
+                             {700, 40},
+                             {65, 512},
+                             {100, 520},
+                             {66000, 3}}) {
     const int64_t K = 2;
     const auto codes = choices(T * K, E);
     const auto logits = normal(at(T * E), 3);

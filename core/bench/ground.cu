@@ -20,6 +20,7 @@ struct Draw {
   T* out;
   int64_t size;
   uint64_t key;
+  float scale;
   MOIETY_HD void operator()(int64_t worker) const {
     const int64_t end = worker * kWidth + kWidth < size ? worker * kWidth + kWidth : size;
     for (int64_t i = worker * kWidth; i < end; ++i) {
@@ -27,7 +28,7 @@ struct Draw {
       z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
       z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
       z ^= z >> 31;
-      out[i] = static_cast<T>(static_cast<float>(z >> 40) * 0x1p-23f - 1.f);
+      out[i] = static_cast<T>(scale * (static_cast<float>(z >> 40) * 0x1p-23f - 1.f));
     }
   }
 };
@@ -57,13 +58,17 @@ Ground::Ground(DeviceContext& context, DType compute)
 
 TensorView Ground::random(DType dtype, std::initializer_list<int64_t> shape, uint32_t seed) {
   const TensorView out = make(dtype, shape);
-  const int64_t n = out.numel();
-  ops::with_float(dtype, "Ground::random", [&](auto element) {
+  draw(out, seed, 1);
+  return out;
+}
+
+void Ground::draw(const TensorView& to, uint32_t seed, float scale) {
+  const int64_t n = to.numel();
+  ops::with_float(to.dtype, "Ground::draw", [&](auto element) {
     using T = decltype(element);
     for_each_row(exec_, (n + kWidth - 1) / kWidth,
-                 Draw<T>{out.data<T>(), n, (uint64_t{seed} + 1) * 0xd1342543de82ef95u});
+                 Draw<T>{to.data<T>(), n, (uint64_t{seed} + 1) * 0xd1342543de82ef95u, scale});
   });
-  return out;
 }
 
 TensorView Ground::put(const std::vector<int32_t>& values) {

@@ -20,6 +20,8 @@ class MOIETY_API Ground {
   /// Uniform in (-1, 1), drawn on the device from (seed, element). Never zeros: those draw less
   /// power and run faster.
   TensorView random(DType dtype, std::initializer_list<int64_t> shape, uint32_t seed);
+  /// The same, times `scale`, into a contiguous tensor that is there.
+  void draw(const TensorView& to, uint32_t seed, float scale);
   TensorView put(const std::vector<int32_t>& values);
   /// Of f32, bf16 or f16; waits for the device.
   std::vector<float> floats(const TensorView& tensor);

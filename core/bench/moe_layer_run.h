@@ -13,7 +13,7 @@ namespace moiety::bench {
 
 class MoeLayerRun {
  public:
-  /// The first MoE layer of `config`, with weights in `compute` that run.seed draws.
+  /// The first MoE layer of `config`, with random weights in `compute`.
   MoeLayerRun(const RunConfig& config, PluginRegistry& plugins, DeviceContext& context,
               DType compute);
 

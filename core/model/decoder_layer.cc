@@ -49,10 +49,16 @@ void DecoderLayer::forward(Exec& exec, Arena& memory, const DecoderInput& input,
     const PhaseScope phase(exec, "attention block");
     attention_norm_.forward(exec, x, call.attention_input, call.attention_norm);
     attention_.forward(exec, memory, input.shape, call.attention_input, call.attention, added);
-    ops::dropout_add(exec, "attention_output_dropout", rate, added, x, call.middle);
+    if (rate > 0) {
+      ops::dropout_add(exec, "attention_output_dropout", rate, added, x, call.middle);
+    }
   }
   const PhaseScope phase(exec, moe_ != nullptr ? "moe block" : "ffn block");
-  ffn_norm_.forward(exec, call.middle, call.ffn_input, call.ffn_norm);
+  if (rate > 0) {
+    ffn_norm_.forward(exec, call.middle, call.ffn_input, call.ffn_norm);
+  } else {
+    ffn_norm_.forward(exec, x, added, call.middle, call.ffn_input, call.ffn_norm);
+  }
   if (moe_ != nullptr) {
     const MoeInput moe{call.ffn_input,       input.token_mask, input.shape.batch,
                        input.shape.training, input.all,        input.token_ids};

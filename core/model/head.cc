@@ -15,10 +15,13 @@ namespace moiety {
 
 namespace {
 
-constexpr int64_t kBlockElements = int64_t{1} << 25;  // logits held at a time
-
-int64_t rows_of_block(int64_t vocab) {
-  return std::max<int64_t>(kBlockElements / vocab / 64, 1) * 64;
+/// Rows whose logits are held at a time: some 400 MiB of them on a GPU, where every block reads and
+/// writes the whole gradient of the head's weight again; less on a CPU.
+int64_t rows_of_block(const Exec& exec, DType dtype, int64_t vocab, int64_t rows) {
+  if (!exec.is_cuda()) return std::max<int64_t>((int64_t{1} << 25) / vocab / 64, 1) * 64;
+  const int64_t most = std::max<int64_t>((int64_t{400} << 20) / (vocab * size_of(dtype)), 128);
+  const int64_t blocks = std::max<int64_t>((rows + most - 1) / most, 1);
+  return ((rows + blocks - 1) / blocks + 127) / 128 * 128;
 }
 
 Parameter add_head(ParameterTable& table, const ModelConfig& config, const Parameter& token) {
@@ -73,7 +76,7 @@ void Head::loss(Exec& exec, const MicroBatch& batch, const Objective& objective,
     ops::fill(exec, metrics, 0);
   }
   norm_.forward(exec, x, h, statistics);
-  const int64_t most = rows_of_block(vocab_);
+  const int64_t most = rows_of_block(exec, x.dtype, vocab_, T);
   for (int64_t begin = 0; begin < T; begin += most) {
     const int64_t count = std::min(most, T - begin);
     const ArenaScope block(*exec.impl().scratch);

@@ -34,6 +34,16 @@ void Norm::forward(Exec& exec, ConstTensorView x, TensorView y, TensorView stati
   ops::layer_norm(exec, eps_, x, weight_.value(), bias, y, statistics);
 }
 
+void Norm::forward(Exec& exec, ConstTensorView x, ConstTensorView added, TensorView sum,
+                   TensorView y, TensorView statistics) const {
+  if (kind_ == NormKind::kRmsNorm) {
+    ops::add_rms_norm(exec, eps_, x, added, weight_.value(), sum, y, statistics);
+    return;
+  }
+  const TensorView bias = has_bias_ ? bias_.value() : TensorView{};
+  ops::add_layer_norm(exec, eps_, x, added, weight_.value(), bias, sum, y, statistics);
+}
+
 void Norm::backward(Exec& exec, ConstTensorView x, ConstTensorView statistics, ConstTensorView dy,
                     ConstTensorView residual, TensorView dx) const {
   if (kind_ == NormKind::kRmsNorm) {

@@ -22,6 +22,9 @@ class Norm {
 
   /// y [T, D] and what backward needs, f32 [T, 2] or [T, 1].
   void forward(Exec& exec, ConstTensorView x, TensorView y, TensorView statistics) const;
+  /// The same of sum = x + added.
+  void forward(Exec& exec, ConstTensorView x, ConstTensorView added, TensorView sum, TensorView y,
+               TensorView statistics) const;
   /// dx = gradient + residual (or empty = 0); dx may alias residual.
   void backward(Exec& exec, ConstTensorView x, ConstTensorView statistics, ConstTensorView dy,
                 ConstTensorView residual, TensorView dx) const;

@@ -1,6 +1,7 @@
 // Activations of expert slots, plain and gated. Slots in no segment are neither read nor written.
 #include <moiety/ops.h>
 
+#include "core/ops/activation_cuda.cuh"
 #include "core/ops/activation_functions.h"
 #include "core/ops/dtype.h"
 #include "core/ops/shape_checks.h"
@@ -108,6 +109,15 @@ void activate(Exec& exec, const Segments& segments, Activation activation, Const
   with_float(h.dtype, "activate", [&](auto element) {
     using E = decltype(element);
     with_activation(activation, [&](auto function) {
+#if defined(__CUDACC__)
+      if (exec.is_cuda()) {
+        return with_pack<E>(packed(h.rows<E>(), H) && packed(out.rows<E>(), H), [&](auto width) {
+          using Pack = MapPack<E, width, ValueOf<decltype(function)>>;
+          for_each_pack(exec, RowsInSegments{lookup(segments)}, N, H,
+                        Pack{h.rows<E>(), out.rows<E>(), {}});
+        });
+      }
+#endif
       for_each_wide_row<kSlotThreads>(
           exec, N,
           Activate<E, decltype(function)>{SlotTest(segments), h.rows<E>(), out.rows<E>(), H});
@@ -124,6 +134,17 @@ void activate_backward(Exec& exec, const Segments& segments, Activation activati
   with_float(h.dtype, "activate_backward", [&](auto element) {
     using E = decltype(element);
     with_activation(activation, [&](auto function) {
+#if defined(__CUDACC__)
+      if (exec.is_cuda()) {
+        const bool wide =
+            packed(h.rows<E>(), H) && packed(dout.rows<E>(), H) && packed(dh.rows<E>(), H);
+        return with_pack<E>(wide, [&](auto width) {
+          using Pack = ActivateBackwardPack<E, width, decltype(function)>;
+          for_each_pack(exec, RowsInSegments{lookup(segments)}, N, H,
+                        Pack{h.rows<E>(), dout.rows<E>(), dh.rows<E>()});
+        });
+      }
+#endif
       for_each_wide_row<kSlotThreads>(
           exec, N,
           ActivateBackward<E, decltype(function)>{SlotTest(segments), h.rows<E>(), dout.rows<E>(),
@@ -140,6 +161,15 @@ void gated_activate(Exec& exec, const Segments& segments, Activation activation,
   with_float(h.dtype, "gated_activate", [&](auto element) {
     using E = decltype(element);
     with_activation(activation, [&](auto function) {
+#if defined(__CUDACC__)
+      if (exec.is_cuda()) {
+        return with_pack<E>(packed(h.rows<E>(), H) && packed(out.rows<E>(), H), [&](auto width) {
+          using Pack = GatedActivatePack<E, width, decltype(function)>;
+          for_each_pack(exec, RowsInSegments{lookup(segments)}, N, H,
+                        Pack{h.rows<E>(), out.rows<E>(), H});
+        });
+      }
+#endif
       for_each_wide_row<kSlotThreads>(
           exec, N,
           GatedActivate<E, decltype(function)>{SlotTest(segments), h.rows<E>(), out.rows<E>(), H});
@@ -156,6 +186,17 @@ void gated_activate_backward(Exec& exec, const Segments& segments, Activation ac
   with_float(h.dtype, "gated_activate_backward", [&](auto element) {
     using E = decltype(element);
     with_activation(activation, [&](auto function) {
+#if defined(__CUDACC__)
+      if (exec.is_cuda()) {
+        const bool wide =
+            packed(h.rows<E>(), H) && packed(dout.rows<E>(), H) && packed(dh.rows<E>(), H);
+        return with_pack<E>(wide, [&](auto width) {
+          using Pack = GatedActivateBackwardPack<E, width, decltype(function)>;
+          for_each_pack(exec, RowsInSegments{lookup(segments)}, N, H,
+                        Pack{h.rows<E>(), dout.rows<E>(), dh.rows<E>(), H});
+        });
+      }
+#endif
       for_each_wide_row<kSlotThreads>(
           exec, N,
           GatedActivateBackward<E, decltype(function)>{SlotTest(segments), h.rows<E>(),

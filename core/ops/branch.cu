@@ -4,6 +4,7 @@
 #include <moiety/rows.cuh>
 
 #include "core/ops/dtype.h"
+#include "core/ops/slot_rows_cuda.cuh"
 
 namespace moiety::ops {
 
@@ -85,6 +86,18 @@ void mix_rows(Exec& exec, ConstTensorView a, ConstTensorView wa, ConstTensorView
   const int64_t columns = out.dim(1), pieces = pieces_of(columns);
   with_float(out.dtype, "mix_rows", [&](auto like) {
     using T = decltype(like);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      const Rows<const T> first = a.rows<T>(), second = b ? b.rows<T>() : Rows<const T>{};
+      const bool wide =
+          packed(first, columns) && packed(second, columns) && packed(out.rows<T>(), columns);
+      return with_pack<T>(wide, [&](auto width) {
+        for_each_pack(exec, AllRows{}, out.dim(0), columns,
+                      MixPack<T, width>{first, second, wa ? wa.data<float>() : nullptr,
+                                        wb ? wb.data<float>() : nullptr, out.rows<T>()});
+      });
+    }
+#endif
     for_each_row(
         exec, out.dim(0) * pieces,
         Mix<T>{a.rows<T>(), b ? b.rows<T>() : Rows<const T>{}, wa ? wa.data<float>() : nullptr,

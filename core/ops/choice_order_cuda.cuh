@@ -39,50 +39,6 @@ __global__ void count_choices_kernel(Key key, int64_t n, int E, int32_t* counts)
   }
 }
 
-/// counts becomes the number before each block, total [E] their sum. Blocks of 32 x 32 threads: 32
-/// experts, and a 32nd of the blocks each.
-__global__ inline void scan_choices_kernel(int32_t* counts, int32_t* total, int64_t blocks, int E) {
-  __shared__ int32_t of_part[32][33];
-  const int e = static_cast<int>(blockIdx.x) * 32 + static_cast<int>(threadIdx.x);
-  const int64_t part = (blocks + 31) / 32, begin = threadIdx.y * part;
-  const int64_t end = begin + part < blocks ? begin + part : blocks;
-  int32_t sum = 0;
-  if (e < E) {
-#pragma unroll 4
-    for (int64_t b = begin; b < end; ++b) sum += counts[b * E + e];
-  }
-  of_part[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (e >= E) return;
-  int32_t before = 0, all = 0;
-  for (int y = 0; y < 32; ++y) {
-    if (y == static_cast<int>(threadIdx.y)) before = all;
-    all += of_part[y][threadIdx.x];
-  }
-  for (int64_t b = begin; b < end; ++b) {
-    const int32_t here = counts[b * E + e];
-    counts[b * E + e] = before;
-    before += here;
-  }
-  if (threadIdx.y == 0) total[e] = all;
-}
-
-/// start[e] = the sum of count before e, by one block.
-__global__ inline void scan_experts_kernel(const int32_t* count, int32_t* start, int E) {
-  __shared__ int32_t of_warp[32];
-  const int e = static_cast<int>(threadIdx.x), lane = e % 32, warp = e / 32;
-  const int32_t mine = e < E ? count[e] : 0;
-  int32_t sum = mine;
-  for (int offset = 1; offset < 32; offset *= 2) {
-    const int32_t other = __shfl_up_sync(0xffffffffu, sum, offset);
-    if (lane >= offset) sum += other;
-  }
-  if (lane == 31) of_warp[warp] = sum;
-  __syncthreads();
-  for (int w = 0; w < warp; ++w) sum += of_warp[w];
-  if (e < E) start[e] = sum - mine;
-}
-
 template <class Key, class Sink>
 __global__ void place_choices_kernel(Key key, Sink sink, int64_t n, int E, const int32_t* before) {
   extern __shared__ int32_t next[];  // [kOrderWarps, E]
@@ -121,6 +77,11 @@ __global__ void place_choices_kernel(Key key, Sink sink, int64_t n, int E, const
   }
 }
 
+/// counts [blocks, E] becomes the number before each block, total [E] the sum over blocks, start
+/// [E] the sum of total before each expert.
+void scan_choices(cudaStream_t stream, int64_t blocks, int E, int32_t* counts, int32_t* total,
+                  int32_t* start);
+
 template <class Key, class Sink>
 void order_choices_cuda(Exec& exec, int64_t n, int64_t E, const Key& key, const Sink& sink,
                         int32_t* count, int32_t* start) {
@@ -131,9 +92,7 @@ void order_choices_cuda(Exec& exec, int64_t n, int64_t E, const Key& key, const 
   int32_t* counts = exec.scratch(DType::kI32, {blocks, E}).data<int32_t>();
   if (blocks > 0) count_choices_kernel<<<grid, kOrderThreads, 0, stream>>>(key, n, experts, counts);
   if (E == 0) return;
-  scan_choices_kernel<<<static_cast<unsigned>((E + 31) / 32), dim3(32, 32), 0, stream>>>(
-      counts, count, blocks, experts);
-  scan_experts_kernel<<<1, kMostOrderedExperts, 0, stream>>>(count, start, experts);
+  scan_choices(stream, blocks, experts, counts, count, start);
   if (blocks == 0) return;
   const size_t shared = sizeof(int32_t) * kOrderWarps * static_cast<size_t>(E);
   place_choices_kernel<<<grid, kOrderThreads, shared, stream>>>(key, sink, n, experts, counts);

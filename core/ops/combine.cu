@@ -4,6 +4,7 @@
 #include "core/ops/dtype.h"
 #include "core/ops/routing.h"
 #include "core/ops/row_cut.h"
+#include "core/ops/slot_rows_cuda.cuh"
 
 namespace moiety::ops {
 
@@ -75,6 +76,16 @@ void sum_slots(Exec& exec, const TokenSlots& slots, const float* weight, ConstTe
   const RowCut cut(exec, out.dim(1));
   with_float(y.dtype, "combine", [&](auto element) {
     using T = decltype(element);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      const int64_t D = out.dim(1);
+      return with_pack<T>(packed(y.rows<T>(), D) && packed(out.rows<T>(), D), [&](auto width) {
+        for_each_pack(exec, AllRows{}, out.dim(0), D,
+                      SumSlotsPack<T, width>{slots.slot, slots.per_token, weight, y.rows<T>(),
+                                             out.rows<T>(), accumulate});
+      });
+    }
+#endif
     for_each_row(exec, out.dim(0) * cut.parts,
                  SumSlots<T>{slots, weight, y.rows<T>(), out.rows<T>(), cut, accumulate});
   });

@@ -2,6 +2,7 @@
 #include <moiety/objective_ops.h>
 #include <moiety/ops.h>
 
+#include "core/ops/cross_entropy_cuda.cuh"
 #include "core/ops/dtype.h"
 #include "core/ops/fast_exp.h"
 #include "core/ops/loss_rows.cuh"
@@ -54,9 +55,15 @@ void smoothed_cross_entropy(Exec& exec, const ObjectiveInputs& inputs, double sm
   check_shape("cross_entropy", "row_loss", row_loss, {R});
   with_float(logits.dtype, "cross_entropy", [&](auto element) {
     using E = decltype(element);
+    const LossRows<E> rows(exec, inputs, grad);
+    const SmoothTarget wish(smoothing, V);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      return cross_entropy_cuda(exec, R, logits.rows<E>(), rows, wish, row_loss.data<float>());
+    }
+#endif
     for_each_wide_row<512>(exec, R,
-                           CrossEntropy<E>{logits.rows<E>(), LossRows<E>(exec, inputs, grad),
-                                           SmoothTarget(smoothing, V), row_loss.data<float>()});
+                           CrossEntropy<E>{logits.rows<E>(), rows, wish, row_loss.data<float>()});
   });
 }
 

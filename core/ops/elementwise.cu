@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/ops/dtype.h"
+#include "core/ops/elementwise_cuda.cuh"
 #include "core/ops/shape_checks.h"
 #include "core/ops/wide_column_sums.cuh"
 
@@ -92,6 +93,15 @@ void bias_grad_by_pieces(Exec& exec, Rows<const T> dy, int64_t rows, int64_t col
   }
   add_pieces(stream, partial, columns, count, columns, out, accumulate);
 }
+
+template <class E>
+void sum_by_packs(Exec& exec, Rows<const E> x, Rows<const E> residual, Rows<E> out, int64_t T,
+                  int64_t D) {
+  const bool wide = packed(x, D) && packed(residual, D) && packed(out, D);
+  with_pack<E>(wide, [&](auto width) {
+    for_each_pack(exec, AllRows{}, T, D, SumPack<E, width>{x, residual, out});
+  });
+}
 #endif
 
 }  // namespace
@@ -101,6 +111,15 @@ void add_bias(Exec& exec, ConstTensorView bias, TensorView x) {
   check_shape("add_bias", "bias", bias, {x.dim(1)});
   with_float(x.dtype, "add_bias", [&](auto element) {
     using E = decltype(element);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      const int64_t D = x.dim(1);
+      const float* b = bias.data<float>();
+      return with_pack<E>(packed(x.rows<E>(), D) && packed(b, D), [&](auto width) {
+        for_each_pack(exec, AllRows{}, x.dim(0), D, AddBiasPack<E, width>{{b, 0}, 1, x.rows<E>()});
+      });
+    }
+#endif
     for_each_wide_row<32>(exec, x.dim(0), AddBias<E>{bias.data<float>(), x.rows<E>(), x.dim(1)});
   });
 }
@@ -129,6 +148,11 @@ void copy_rows(Exec& exec, ConstTensorView from, TensorView to) {
   check_same_dtype("copy_rows", "to", to, from.dtype);
   with_float(from.dtype, "copy_rows", [&](auto element) {
     using E = decltype(element);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      return sum_by_packs<E>(exec, from.rows<E>(), {}, to.rows<E>(), from.dim(0), from.dim(1));
+    }
+#endif
     for_each_wide_row<32>(exec, from.dim(0), Sum<E>{from.rows<E>(), {}, to.rows<E>(), from.dim(1)});
   });
 }
@@ -145,6 +169,18 @@ void dropout_add(Exec& exec, RngKey key, double rate, ConstTensorView x, ConstTe
   with_float(x.dtype, "dropout_add", [&](auto element) {
     using E = decltype(element);
     const Rows<const E> rest = residual ? residual.rows<E>() : Rows<const E>{};
+#if defined(__CUDACC__)
+    if (exec.is_cuda() && rate == 0) {
+      return sum_by_packs<E>(exec, x.rows<E>(), rest, out.rows<E>(), T, D);
+    }
+    if (exec.is_cuda() && packed(x.rows<E>(), D) && packed(rest, D) && packed(out.rows<E>(), D)) {
+      return for_each_pack(exec, AllRows{}, T, D,
+                           DropoutPack<E, kPackOf<E>>{{x.rows<E>(), rest, out.rows<E>()},
+                                                      exec.rng(key),
+                                                      static_cast<float>(rate),
+                                                      static_cast<float>(1 / (1 - rate))});
+    }
+#endif
     if (rate == 0) {
       for_each_wide_row<32>(exec, T, Sum<E>{x.rows<E>(), rest, out.rows<E>(), D});
     } else {

@@ -3,6 +3,7 @@
 #include <moiety/rows.cuh>
 
 #include "core/ops/dtype.h"
+#include "core/ops/elementwise_cuda.cuh"
 #include "core/ops/row_cut.h"
 #include "core/ops/row_pieces.cuh"
 #include "core/ops/segments.cuh"
@@ -59,7 +60,7 @@ void bias_grad_by_pieces(Exec& exec, const SegmentLookup& segments, Rows<const T
   const int64_t most = most_pieces(slots, segments.G);
   int32_t* first = exec.scratch(DType::kI32, {segments.G + 1}).data<int32_t>();
   float* partial = exec.scratch(DType::kF32, {most, H}).data<float>();
-  first_pieces_kernel<<<1, 1024, 0, stream>>>(segments, first);
+  first_pieces(stream, segments, first);
   const SegmentPieces pieces{segments, first};
   if (packed(dout, H)) {
     constexpr int kWidth = kPackOf<T>;
@@ -67,9 +68,7 @@ void bias_grad_by_pieces(Exec& exec, const SegmentLookup& segments, Rows<const T
   } else {
     piece_sums<1, 1>(stream, pieces, most, H, ElementSums<T, 1>{dout}, partial);
   }
-  add_segment_pieces_kernel<<<dim3(blocks_for(H, kAddColumns), static_cast<unsigned>(L)),
-                              dim3(kAddColumns, kAddLanes), 0, stream>>>(partial, first, segments.G,
-                                                                         L, H, grad, accumulate);
+  add_segment_pieces(stream, partial, first, segments.G, L, H, grad, accumulate);
 }
 #endif
 
@@ -79,6 +78,16 @@ void grouped_bias(Exec& exec, const Segments& segments, ConstTensorView bias, Te
   const RowCut cut(exec, x.dim(1));
   with_float(x.dtype, "grouped_bias", [&](auto element) {
     using T = decltype(element);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      const int64_t H = x.dim(1);
+      const Rows<const float> b = bias.rows<float>();
+      return with_pack<T>(packed(x.rows<T>(), H) && packed(b, H), [&](auto width) {
+        for_each_pack(exec, RowsInSegments{lookup(segments)}, x.dim(0), H,
+                      AddBiasPack<T, width>{b, bias.dim(0), x.rows<T>()});
+      });
+    }
+#endif
     for_each_row(
         exec, x.dim(0) * cut.parts,
         AddGroupedBias<T>{lookup(segments), bias.rows<float>(), x.rows<T>(), bias.dim(0), cut});

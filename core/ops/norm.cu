@@ -2,6 +2,8 @@
 #include "core/ops/norm.h"
 
 #include "core/ops/dtype.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/norm_cuda.cuh"
 #include "core/ops/shape_checks.h"
 #include "core/ops/wide_column_sums.cuh"
 
@@ -121,22 +123,44 @@ Statistics<kCentered> writable(const ConstTensorView& statistics) {
   return {const_cast<float*>(statistics.data<float>())};  // backward only reads
 }
 
+/// With `added`: of sum = x + added.
 template <bool kCentered>
-void forward(Exec& exec, const char* op, double eps, ConstTensorView x, ConstTensorView weight,
-             ConstTensorView bias, TensorView y, TensorView statistics) {
+void forward(Exec& exec, const char* op, double eps, ConstTensorView x, ConstTensorView added,
+             ConstTensorView weight, ConstTensorView bias, TensorView sum, TensorView y,
+             TensorView statistics) {
   check_rank(op, "x", x, 2);
   const int64_t T = x.dim(0), D = x.dim(1);
   check_shape(op, "y", y, {T, D});
   check_shape(op, "weight", weight, {D});
   if (bias) check_shape(op, "bias", bias, {D});
+  if (added) {
+    check_shape(op, "added", added, {T, D});
+    check_shape(op, "sum", sum, {T, D});
+  }
   check_shape(op, "statistics", statistics, {T, kCentered ? 2 : 1});
   with_float(x.dtype, op, [&](auto element) {
     using E = decltype(element);
+    const float* b = bias ? bias.data<float>() : nullptr;
+#if defined(__CUDACC__)
+    const NormRows<E> rows{x.rows<E>(),
+                           added ? added.rows<E>() : Rows<const E>{},
+                           added ? sum.rows<E>() : Rows<E>{},
+                           weight.data<float>(),
+                           b,
+                           y.rows<E>(),
+                           statistics.data<float>(),
+                           T,
+                           D,
+                           static_cast<float>(eps)};
+    if (exec.is_cuda() && norm_in_registers<kCentered>(exec, rows)) return;
+#endif
+    if (added) dropout_add(exec, "no noise", 0, added, x, sum);
+    const ConstTensorView in = added ? ConstTensorView(sum) : x;
     for_each_wide_row<32>(
         exec, T,
-        NormForward<E, kCentered>{
-            x.rows<E>(), weight.data<float>(), bias ? bias.data<float>() : nullptr, y.rows<E>(),
-            Statistics<kCentered>{statistics.data<float>()}, D, static_cast<float>(eps)});
+        NormForward<E, kCentered>{in.rows<E>(), weight.data<float>(), b, y.rows<E>(),
+                                  Statistics<kCentered>{statistics.data<float>()}, D,
+                                  static_cast<float>(eps)});
   });
 }
 
@@ -154,6 +178,26 @@ void backward(Exec& exec, const char* op, ConstTensorView x, const Parameter& we
   with_float(x.dtype, op, [&](auto element) {
     using E = decltype(element);
     const auto saved = writable<kCentered>(statistics);
+#if defined(__CUDACC__)
+    const auto grad_of = [](const Parameter* p) {
+      if (p == nullptr || p->grad_mode() == GradMode::kNone) return VectorGrad{};
+      return VectorGrad{p->grad().data<float>(), p->grad_mode() == GradMode::kAccumulate};
+    };
+    const NormBackwardRows<E> rows{x.rows<E>(),
+                                   dy.rows<E>(),
+                                   residual ? residual.rows<E>() : Rows<const E>{},
+                                   weight.value().data<float>(),
+                                   statistics.data<float>(),
+                                   dx.rows<E>(),
+                                   T,
+                                   D,
+                                   0,
+                                   nullptr};
+    if (exec.is_cuda() &&
+        norm_backward_in_registers<kCentered>(exec, rows, grad_of(&weight), grad_of(bias))) {
+      return;
+    }
+#endif
     // The parameters first: dx may lie where dy did.
     if (weight.grad_mode() != GradMode::kNone) {
       wide_column_sums(exec, T, D, WeightTerm<E, kCentered>{x.rows<E>(), dy.rows<E>(), saved},
@@ -174,7 +218,13 @@ void backward(Exec& exec, const char* op, ConstTensorView x, const Parameter& we
 
 void layer_norm(Exec& exec, double eps, ConstTensorView x, ConstTensorView weight,
                 ConstTensorView bias, TensorView y, TensorView statistics) {
-  forward<true>(exec, "layer_norm", eps, x, weight, bias, y, statistics);
+  forward<true>(exec, "layer_norm", eps, x, {}, weight, bias, {}, y, statistics);
+}
+
+void add_layer_norm(Exec& exec, double eps, ConstTensorView x, ConstTensorView added,
+                    ConstTensorView weight, ConstTensorView bias, TensorView sum, TensorView y,
+                    TensorView statistics) {
+  forward<true>(exec, "add_layer_norm", eps, x, added, weight, bias, sum, y, statistics);
 }
 
 void layer_norm_backward(Exec& exec, ConstTensorView x, const Parameter& weight,
@@ -185,7 +235,12 @@ void layer_norm_backward(Exec& exec, ConstTensorView x, const Parameter& weight,
 
 void rms_norm(Exec& exec, double eps, ConstTensorView x, ConstTensorView weight, TensorView y,
               TensorView statistics) {
-  forward<false>(exec, "rms_norm", eps, x, weight, {}, y, statistics);
+  forward<false>(exec, "rms_norm", eps, x, {}, weight, {}, {}, y, statistics);
+}
+
+void add_rms_norm(Exec& exec, double eps, ConstTensorView x, ConstTensorView added,
+                  ConstTensorView weight, TensorView sum, TensorView y, TensorView statistics) {
+  forward<false>(exec, "add_rms_norm", eps, x, added, weight, {}, sum, y, statistics);
 }
 
 void rms_norm_backward(Exec& exec, ConstTensorView x, const Parameter& weight,

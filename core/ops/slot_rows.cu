@@ -6,6 +6,7 @@
 #include "core/ops/dtype.h"
 #include "core/ops/row_cut.h"
 #include "core/ops/segments.cuh"
+#include "core/ops/slot_rows_cuda.cuh"
 
 namespace moiety::ops {
 
@@ -72,6 +73,15 @@ void gather_rows(Exec& exec, const ExpertBatch& batch, ConstTensorView x, Tensor
   const Source source{lookup(batch), batch.row ? batch.row.data<int32_t>() : nullptr};
   with_float(x.dtype, "gather_rows", [&](auto element) {
     using T = decltype(element);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      const int64_t D = x.dim(1);
+      return with_pack<T>(packed(x.rows<T>(), D) && packed(out.rows<T>(), D), [&](auto width) {
+        for_each_pack(exec, RowsInSegments{source.segments}, out.dim(0), D,
+                      GatherPack<T, width>{source.row, x.rows<T>(), out.rows<T>()});
+      });
+    }
+#endif
     for_each_row(exec, out.dim(0) * cut.parts,
                  GatherRows<T>{source, x.rows<T>(), out.rows<T>(), cut});
   });
@@ -82,6 +92,15 @@ void scale_rows(Exec& exec, const ExpertBatch& batch, TensorView x) {
   const RowCut cut(exec, x.dim(1));
   with_float(x.dtype, "scale_rows", [&](auto element) {
     using T = decltype(element);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      const int64_t D = x.dim(1);
+      return with_pack<T>(packed(x.rows<T>(), D), [&](auto width) {
+        for_each_pack(exec, RowsInSegments{lookup(batch)}, x.dim(0), D,
+                      ScalePack<T, width>{batch.weight.data<float>(), x.rows<T>()});
+      });
+    }
+#endif
     for_each_row(exec, x.dim(0) * cut.parts,
                  ScaleRows<T>{lookup(batch), batch.weight.data<float>(), x.rows<T>(), cut});
   });
@@ -91,6 +110,16 @@ void row_dot(Exec& exec, const Segments& segments, ConstTensorView a, ConstTenso
              TensorView out) {
   with_float(a.dtype, "row_dot", [&](auto element) {
     using T = decltype(element);
+#if defined(__CUDACC__)
+    const int64_t N = a.dim(0), D = a.dim(1);
+    if (exec.is_cuda() && N > 0) {
+      return with_pack<T>(packed(a.rows<T>(), D) && packed(b.rows<T>(), D), [&](auto width) {
+        row_dot_kernel<width><<<static_cast<unsigned>((N + 7) / 8), 256, 0,
+                                static_cast<cudaStream_t>(exec.stream())>>>(
+            RowsInSegments{lookup(segments)}, a.rows<T>(), b.rows<T>(), N, D, out.data<float>());
+      });
+    }
+#endif
     for_each_row_sum(exec, a.dim(0), a.dim(1),
                      DotTerm<T>{lookup(segments), a.rows<T>(), b.rows<T>()},
                      StoreSum{out.data<float>()});

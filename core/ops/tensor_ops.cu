@@ -5,6 +5,7 @@
 #include <moiety/rows.cuh>
 
 #include "core/ops/dtype.h"
+#include "core/ops/packs.cuh"
 #include "core/ops/routing.h"
 
 namespace moiety::ops {
@@ -55,6 +56,43 @@ struct Add {
   }
 };
 
+#if defined(__CUDACC__)
+/// Eight elements a thread: to = from, or to + from, or from + other.
+template <int kPack, class From, class To, bool kAdd>
+__global__ void move_kernel(const From* from, const From* other, To* to, int64_t n) {
+  const int64_t i = (blockIdx.x * int64_t{blockDim.x} + threadIdx.x) * kPack;
+  if (i >= n) return;
+  float x[kPack], y[kPack];
+  load_pack<kPack>(from + i, x);
+  if constexpr (kAdd) {
+    if (other != nullptr) {
+      load_pack<kPack>(other + i, y);
+    } else {
+      load_pack<kPack>(to + i, y);
+    }
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) x[j] += y[j];
+  }
+  store_pack<kPack>(x, to + i);
+}
+
+template <bool kAdd, class From, class To>
+void move_by_packs(Exec& exec, const From* from, const From* other, To* to, int64_t n) {
+  if (n == 0) return;
+  constexpr int kBlock = 256, kPack = 8;
+  auto* stream = static_cast<cudaStream_t>(exec.stream());
+  const auto bits = reinterpret_cast<uintptr_t>(from) | reinterpret_cast<uintptr_t>(other) |
+                    reinterpret_cast<uintptr_t>(to);
+  if (bits % 16 == 0 && n % kPack == 0) {
+    const auto grid = static_cast<unsigned>((n / kPack + kBlock - 1) / kBlock);
+    move_kernel<kPack, From, To, kAdd><<<grid, kBlock, 0, stream>>>(from, other, to, n);
+  } else {
+    const auto grid = static_cast<unsigned>((n + kBlock - 1) / kBlock);
+    move_kernel<1, From, To, kAdd><<<grid, kBlock, 0, stream>>>(from, other, to, n);
+  }
+}
+#endif
+
 void same_size(const char* op, ConstTensorView a, ConstTensorView b) {
   if (a.numel() != b.numel()) {
     throw Error(std::string(op) + ": " + std::to_string(a.numel()) + " elements against " +
@@ -70,6 +108,12 @@ void move(Exec& exec, const char* op, ConstTensorView from, TensorView to) {
     with_float(to.dtype, op, [&](auto b) {
       using From = decltype(a);
       using To = decltype(b);
+#if defined(__CUDACC__)
+      if (exec.is_cuda()) {
+        return move_by_packs<kAdd>(exec, from.data<From>(), static_cast<const From*>(nullptr),
+                                   to.data<To>(), to.numel());
+      }
+#endif
       for_each_row(exec, span.pieces(),
                    Move<From, To, kAdd>{from.data<From>(), to.data<To>(), span});
     });
@@ -107,6 +151,11 @@ void add(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView out) {
   const Span span(exec, out.numel());
   with_float(out.dtype, "add", [&](auto element) {
     using T = decltype(element);
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      return move_by_packs<true>(exec, a.data<T>(), b.data<T>(), out.data<T>(), out.numel());
+    }
+#endif
     for_each_row(exec, span.pieces(), Add<T>{a.data<T>(), b.data<T>(), out.data<T>(), span});
   });
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -31,6 +32,7 @@ struct TensorChunk {
   float* state[kMaxOptimizerStates] = {};
   int64_t size = 0;
   float lr_scale = 1, decay_scale = 1;
+  int32_t scales = 0;  // the number of this pair of scales among the optimizer's
   DType dtype = DType::kF32;
 };
 
@@ -76,14 +78,85 @@ MOIETY_HD inline void update_chunk_as(DType dtype, const F& f, const typename F:
 }
 
 #if defined(__CUDACC__)
+/// Four neighbours, loaded and stored at once.
+template <class T>
+struct alignas(4 * sizeof(T)) FourElements {
+  T at[4];
+};
+
+template <class T>
+__device__ inline FourElements<T>& four(T* from, int64_t i) {
+  return *reinterpret_cast<FourElements<T>*>(from + i);
+}
+
+/// update_element on elements i to i + 3, of tensors that are aligned for it.
+template <class T, class F>
+__device__ inline void update_four(const F& f, const typename F::Step& step, float grad_factor,
+                                   const TensorChunk& c, int64_t i) {
+  T* value = static_cast<T*>(c.value);
+  FourElements<float> state[F::kStates + 1], w;
+#pragma unroll
+  for (int k = 0; k < F::kStates; ++k) state[k] = four(c.state[k], i);
+  const FourElements<float> g = four(const_cast<float*>(c.grad), i);
+  if constexpr (std::is_same_v<T, float>) {
+    w = four(value, i);
+  } else {
+    w = four(c.master, i);
+  }
+  FourElements<T> rounded;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    float mine[F::kStates + 1];
+#pragma unroll
+    for (int k = 0; k < F::kStates; ++k) mine[k] = state[k].at[j];
+    w.at[j] = f(step, w.at[j], g.at[j] * grad_factor, mine);
+#pragma unroll
+    for (int k = 0; k < F::kStates; ++k) state[k].at[j] = mine[k];
+    rounded.at[j] = static_cast<T>(w.at[j]);
+  }
+#pragma unroll
+  for (int k = 0; k < F::kStates; ++k) four(c.state[k], i) = state[k];
+  if constexpr (!std::is_same_v<T, float>) four(c.master, i) = w;
+  four(value, i) = rounded;
+}
+
+template <int kStates>
+__device__ inline bool aligned_for_four(const TensorChunk& c) {
+  auto bits = reinterpret_cast<uintptr_t>(c.grad) | reinterpret_cast<uintptr_t>(c.master);
+  for (int k = 0; k < kStates; ++k) bits |= reinterpret_cast<uintptr_t>(c.state[k]);
+  bits |= reinterpret_cast<uintptr_t>(c.value) * (c.dtype == DType::kF32 ? 1 : 2);
+  return bits % 16 == 0;
+}
+
+template <class T, class F>
+__device__ inline void update_chunk_by_fours(const F& f, const typename F::Step& step,
+                                             float grad_factor, const TensorChunk& chunk) {
+  const TensorChunk c = chunk;
+  const int64_t whole = aligned_for_four<F::kStates>(c) ? c.size / 4 * 4 : 0;
+  for (int64_t i = 4 * int64_t{threadIdx.x}; i < whole; i += 4 * int64_t{blockDim.x}) {
+    update_four<T>(f, step, grad_factor, c, i);
+  }
+  update_chunk<T>(f, step, grad_factor, c, whole + threadIdx.x, blockDim.x);
+}
+
+/// What a launch prepares for each pair of scales: bias corrections take double-precision powers.
 template <class F>
-__global__ void multi_tensor_kernel(F f, const StepState* state, const TensorChunk* chunks) {
+__global__ void prepare_steps_kernel(F f, const StepState* state, const float2* scales, int count,
+                                     typename F::Step* steps) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < count) steps[i] = f.prepare(*state, scales[i].x, scales[i].y);
+}
+
+template <class F>
+__global__ void multi_tensor_kernel(F f, const StepState* state, const TensorChunk* chunks,
+                                    const typename F::Step* steps) {
   if (state->skip != 0) return;
   const TensorChunk& c = chunks[blockIdx.x];
-  __shared__ typename F::Step step;  // bias corrections take double-precision powers: once a block
-  if (threadIdx.x == 0) step = f.prepare(*state, c.lr_scale, c.decay_scale);
-  __syncthreads();
-  update_chunk_as(c.dtype, f, step, state->grad_factor, c, threadIdx.x, blockDim.x);
+  const typename F::Step step = steps[c.scales];
+  const float factor = state->grad_factor;
+  if (c.dtype == DType::kF32) update_chunk_by_fours<float>(f, step, factor, c);
+  if (c.dtype == DType::kBF16) update_chunk_by_fours<BFloat16>(f, step, factor, c);
+  if (c.dtype == DType::kF16) update_chunk_by_fours<Float16>(f, step, factor, c);
 }
 #endif
 
@@ -99,8 +172,12 @@ class MultiTensorOptimizer : public Optimizer {
 
   void bind(Exec& exec, std::span<const ParamSlice> slices) override {
     std::vector<TensorChunk> chunks;
+    scales_.clear();
     for (const ParamSlice& p : slices) append(p, &chunks);
     count_ = static_cast<int64_t>(chunks.size());
+    scales_on_device_ = scales_.empty()
+                            ? nullptr
+                            : exec.upload(scales_.data(), scales_.size() * sizeof(scales_.front()));
     chunks_ = chunks.empty() ? nullptr
                              : static_cast<const TensorChunk*>(
                                    exec.upload(chunks.data(), chunks.size() * sizeof(TensorChunk)));
@@ -110,8 +187,15 @@ class MultiTensorOptimizer : public Optimizer {
     if (count_ == 0) return;
 #if defined(__CUDACC__)
     if (exec.is_cuda()) {
-      multi_tensor_kernel<<<static_cast<unsigned>(count_), 256, 0,
-                            static_cast<cudaStream_t>(exec.stream())>>>(f_, exec.step(), chunks_);
+      auto* stream = static_cast<cudaStream_t>(exec.stream());
+      const auto pairs = static_cast<int>(scales_.size());
+      const TensorView memory =
+          exec.scratch(DType::kU8, {pairs * static_cast<int64_t>(sizeof(typename F::Step))});
+      auto* steps = static_cast<typename F::Step*>(memory.ptr);
+      prepare_steps_kernel<<<static_cast<unsigned>((pairs + 31) / 32), 32, 0, stream>>>(
+          f_, exec.step(), static_cast<const float2*>(scales_on_device_), pairs, steps);
+      multi_tensor_kernel<<<static_cast<unsigned>(count_), 256, 0, stream>>>(f_, exec.step(),
+                                                                             chunks_, steps);
       return;
     }
 #endif
@@ -139,11 +223,15 @@ class MultiTensorOptimizer : public Optimizer {
     update_chunk_as(c.dtype, *work.f, step, work.step->grad_factor, c, 0, 1);
   }
 
-  static void append(const ParamSlice& p, std::vector<TensorChunk>* chunks) {
+  void append(const ParamSlice& p, std::vector<TensorChunk>* chunks) {
     if (p.value.dtype != DType::kF32 && !p.master) {
       throw Error(p.info.name + ": the optimizer needs an f32 master beside a " +
                   name_of(p.value.dtype) + " value");
     }
+    const std::array<float, 2> pair = {p.info.lr_scale, p.info.decay_scale};
+    const auto known = std::find(scales_.begin(), scales_.end(), pair);
+    const auto number = static_cast<int32_t>(known - scales_.begin());
+    if (known == scales_.end()) scales_.push_back(pair);
     const int64_t size = p.value.numel();
     for (int64_t at = 0; at < size; at += kChunk) {
       TensorChunk c;
@@ -153,6 +241,7 @@ class MultiTensorOptimizer : public Optimizer {
       for (size_t k = 0; k < p.state.size(); ++k) c.state[k] = p.state[k].data<float>() + at;
       c.size = std::min(kChunk, size - at);
       c.lr_scale = p.info.lr_scale, c.decay_scale = p.info.decay_scale;
+      c.scales = number;
       c.dtype = p.value.dtype;
       chunks->push_back(c);
     }
@@ -160,6 +249,8 @@ class MultiTensorOptimizer : public Optimizer {
 
   F f_;
   std::vector<const char*> state_names_;
+  std::vector<std::array<float, 2>> scales_;  // of rate and decay, each pair once
+  const void* scales_on_device_ = nullptr;
   const TensorChunk* chunks_ = nullptr;  // device
   int64_t count_ = 0;
 };

@@ -57,6 +57,31 @@ TEST_P(CrossEntropy, Bytes) { check(23, 256, 2); }
 TEST_P(CrossEntropy, OddVocabulary) { check(9, 1000, 3); }
 TEST_P(CrossEntropy, LargeLogits) { check(6, 33, 300); }
 
+TEST_P(CrossEntropy, LongRows) {
+  check(5, 4104, 2);
+  check(5, 5001, 2);
+}
+TEST_P(CrossEntropy, RowsThatNoSharedMemoryHolds) { check(3, 120000, 1); }
+
+TEST_P(CrossEntropy, ImpossibleTokens) {
+  const int64_t V = 5000;
+  std::vector<float> values = normal(count(2 * V), 1);
+  for (int64_t c = 0; c < V - 40; ++c) values[count(V + c)] = -INFINITY;
+  const TensorView logits = put(values, dtype(), {2, V}), row_loss = make(DType::kF32, {2});
+  const Vector x = wide(logits);
+  ObjectiveInputs in;
+  in.logits = logits;
+  in.targets = put(std::vector<int32_t>{7, 4990}, {2});
+  in.denominator = put({1}, DType::kF32, {1});
+  ops::cross_entropy(exec_, in, row_loss, logits);
+  double sum = 0;
+  for (int64_t c = V - 40; c < V; ++c) sum += std::exp(x[count(V + c)]);
+  EXPECT_NEAR(get(row_loss)[1], std::log(sum) - x[count(V + 4990)], 1e-5);
+  const auto grad = get(logits);
+  EXPECT_EQ(grad[count(V)], 0);
+  EXPECT_NEAR(grad[count(2 * V - 1)], std::exp(x[count(2 * V - 1)]) / sum, tolerance());
+}
+
 TEST_P(CrossEntropy, NothingCounts) {
   ObjectiveInputs in;
   const TensorView logits = random({2, 5}, 1), row_loss = make(DType::kF32, {2});

@@ -97,6 +97,12 @@ class ObjectiveOps : public OpTest {
     EXPECT_EQ(get(logits), get(grad));
     close(rows.loss, e.loss);
   }
+
+  /// On the CPU both ops have one functor; on the GPU the cross-entropy has its own kernel.
+  void same(const TensorView& a, const TensorView& b) {
+    const bool cpu = GetParam().device == DeviceType::kCpu;
+    EXPECT_LE(worst(get(a), get(b)), cpu ? 0 : tolerance());
+  }
 };
 INSTANTIATE_TEST_SUITE_P(Devices, ObjectiveOps, kFloatDevices, case_name);
 
@@ -134,8 +140,8 @@ TEST_P(ObjectiveOps, AnEqualTeacherTeachesNothing) {
   ops::distillation(exec_, in, {1, 1, 3, 0}, rows, grad);
   EXPECT_EQ(get(rows.divergence), std::vector<float>(count(R), 0.0f));
   ops::cross_entropy(exec_, in, row_loss, plain);
-  EXPECT_EQ(get(rows.loss), get(row_loss));
-  EXPECT_EQ(get(grad), get(plain));
+  same(rows.loss, row_loss);
+  same(grad, plain);
 }
 
 TEST_P(ObjectiveOps, WithoutBetaItIsTheCrossEntropy) {
@@ -150,8 +156,8 @@ TEST_P(ObjectiveOps, WithoutBetaItIsTheCrossEntropy) {
   for (const double smoothing : {0.0, 0.2}) {
     ops::distillation(exec_, in, {1, 0, 2, smoothing}, rows, grad);
     ops::smoothed_cross_entropy(exec_, in, smoothing, row_loss, plain);
-    EXPECT_EQ(get(rows.loss), get(row_loss));
-    EXPECT_EQ(get(grad), get(plain));
+    same(rows.loss, row_loss);
+    same(grad, plain);
   }
 }
 

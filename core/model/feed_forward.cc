@@ -4,8 +4,9 @@
 #include <string>
 
 #include <moiety/error.h>
+#include <moiety/expert_ops.h>
 
-#include "core/model/expert_rows.h"
+#include "core/model/expert_weights.h"
 
 namespace moiety {
 
@@ -54,56 +55,30 @@ void FeedForward::forward(Exec& exec, const ExpertBatch& batch, const Params& pa
                           Saved& saved) const {
   const int64_t N = y.dim(0), H = params["w_out"].value().dim(1);
   const TensorView h = saved.keep("h", y.dtype, {N, H}), a = exec.scratch(y.dtype, {N, H});
-  const ConstTensorView x = slot_rows(exec, batch, batch.x, N);
-  ops::grouped_gemm(exec, batch, x, weights(exec, params["w_in"]), h);
-  if (form_.bias) ops::grouped_bias(exec, batch, params["b_in"].value(), h);
-  ops::activate(exec, batch, form_.activation, h, a);
+  const ConstTensorView b_in =
+      form_.bias ? ConstTensorView(params["b_in"].value()) : ConstTensorView();
+  ops::expert_up(exec, batch, form_.activation, batch.x, weights(exec, params["w_in"]), b_in, h, a);
   ops::grouped_gemm(exec, batch, a, weights(exec, params["w_out"]), y);
   if (form_.bias) ops::grouped_bias(exec, batch, params["b_out"].value(), y);
 }
-
-namespace {
-
-/// dweight = <y, dout> without y: <a, dout W_out^T> + <b_out, dout>.
-void weight_grad(Exec& exec, const ExpertBatch& batch, ConstTensorView a, ConstTensorView da,
-                 const Parameter* b_out, ConstTensorView dout_rows, TensorView dweight) {
-  if (!dweight) return;
-  ops::row_dot(exec, batch, a, da, dweight);
-  if (b_out == nullptr) return;
-  const int64_t N = dout_rows.dim(0);
-  const TensorView bias = exec.scratch(dout_rows.dtype, {N, dout_rows.dim(1)});
-  const TensorView part = exec.scratch(DType::kF32, {N});
-  ops::fill(exec, bias, 0);
-  ops::grouped_bias(exec, batch, b_out->value(), bias);
-  ops::row_dot(exec, batch, bias, dout_rows, part);
-  ops::add(exec, dweight, part, dweight);
-}
-
-}  // namespace
 
 void FeedForward::backward(Exec& exec, const ExpertBatch& batch, const Params& params,
                            const Saved& saved, ConstTensorView dout, TensorView dx,
                            TensorView dweight) const {
   const Parameter w_in = params["w_in"], w_out = params["w_out"];
   const int64_t N = dx.dim(0), H = w_out.value().dim(1);
-  const TensorView a = exec.scratch(dx.dtype, {N, H}), da = exec.scratch(dx.dtype, {N, H});
-  ops::activate(exec, batch, form_.activation, saved["h"], a);
-  const ConstTensorView plain = slot_rows(exec, batch, dout, N);
-  ops::grouped_gemm(exec, batch, plain, weights(exec, w_out), da, ops::Transpose::kYes);
+  const TensorView a = exec.scratch(dx.dtype, {N, H}), dh = exec.scratch(dx.dtype, {N, H});
+  ops::expert_down_backward(exec, batch, form_.activation, dout, weights(exec, w_out), saved["h"],
+                            dh, a, dweight);
+  ops::grouped_gemm_grad_by_row(exec, batch, ops::ByRow::kDout, a, dout, w_out);
   if (form_.bias) {
     const Parameter b_out = params["b_out"];
-    weight_grad(exec, batch, a, da, &b_out, plain, dweight);
-  } else {
-    weight_grad(exec, batch, a, da, nullptr, plain, dweight);
+    if (dweight) ops::grouped_bias_dot(exec, batch, b_out.value(), dout, dweight);
+    ops::grouped_bias_grad_by_row(exec, batch, dout, b_out);
+    ops::grouped_bias_grad(exec, batch, dh, params["b_in"]);
   }
-  const ConstTensorView weighted = weighted_slot_rows(exec, batch, dout, N);
-  if (batch.weight) ops::scale_rows(exec, batch, da);
-  ops::grouped_gemm_grad(exec, batch, a, weighted, w_out);
-  if (form_.bias) ops::grouped_bias_grad(exec, batch, weighted, params["b_out"]);
-  ops::activate_backward(exec, batch, form_.activation, saved["h"], da, da);
-  if (form_.bias) ops::grouped_bias_grad(exec, batch, da, params["b_in"]);
-  ops::grouped_gemm_grad(exec, batch, slot_rows(exec, batch, batch.x, N), da, w_in);
-  ops::grouped_gemm(exec, batch, da, weights(exec, w_in), dx, ops::Transpose::kYes);
+  ops::grouped_gemm_grad_by_row(exec, batch, ops::ByRow::kA, batch.x, dh, w_in);
+  ops::grouped_gemm(exec, batch, dh, weights(exec, w_in), dx, ops::Transpose::kYes);
 }
 
 double FeedForward::flops_per_token() const {

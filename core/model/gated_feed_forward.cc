@@ -1,7 +1,8 @@
 // y = (act(x W_gate) * (x W_up)) W_out, for all local experts at once.
+#include <moiety/expert_ops.h>
 #include <moiety/feed_forward.h>
 
-#include "core/model/expert_rows.h"
+#include "core/model/expert_weights.h"
 
 namespace moiety {
 
@@ -30,9 +31,7 @@ void GatedFeedForward::forward(Exec& exec, const ExpertBatch& batch, const Param
                                TensorView y, Saved& saved) const {
   const int64_t N = y.dim(0), H = params["w_out"].value().dim(1);
   const TensorView h = saved.keep("h", y.dtype, {N, 2 * H}), a = exec.scratch(y.dtype, {N, H});
-  const ConstTensorView x = slot_rows(exec, batch, batch.x, N);
-  ops::grouped_gemm(exec, batch, x, weights(exec, params["w_in"]), h);
-  ops::gated_activate(exec, batch, form_.activation, h, a);
+  ops::gated_expert_up(exec, batch, form_.activation, batch.x, weights(exec, params["w_in"]), h, a);
   ops::grouped_gemm(exec, batch, a, weights(exec, params["w_out"]), y);
 }
 
@@ -41,19 +40,11 @@ void GatedFeedForward::backward(Exec& exec, const ExpertBatch& batch, const Para
                                 TensorView dweight) const {
   const Parameter w_in = params["w_in"], w_out = params["w_out"];
   const int64_t N = dx.dim(0), H = w_out.value().dim(1);
-  const TensorView a = exec.scratch(dx.dtype, {N, H}), da = exec.scratch(dx.dtype, {N, H});
-  const TensorView dh = exec.scratch(dx.dtype, {N, 2 * H});
-  ops::gated_activate(exec, batch, form_.activation, saved["h"], a);
-  const ConstTensorView rows = slot_rows(exec, batch, dout, N);
-  ops::grouped_gemm(exec, batch, rows, weights(exec, w_out), da, ops::Transpose::kYes);
-  if (dweight) ops::row_dot(exec, batch, a, da, dweight);  // <a W, dout>, and y is not kept
-  if (batch.weight) {
-    ops::scale_rows(exec, batch, a);
-    ops::scale_rows(exec, batch, da);
-  }
-  ops::grouped_gemm_grad(exec, batch, a, rows, w_out);
-  ops::gated_activate_backward(exec, batch, form_.activation, saved["h"], da, dh);
-  ops::grouped_gemm_grad(exec, batch, slot_rows(exec, batch, batch.x, N), dh, w_in);
+  const TensorView a = exec.scratch(dx.dtype, {N, H}), dh = exec.scratch(dx.dtype, {N, 2 * H});
+  ops::gated_expert_down_backward(exec, batch, form_.activation, dout, weights(exec, w_out),
+                                  saved["h"], dh, a, dweight);
+  ops::grouped_gemm_grad_by_row(exec, batch, ops::ByRow::kDout, a, dout, w_out);
+  ops::grouped_gemm_grad_by_row(exec, batch, ops::ByRow::kA, batch.x, dh, w_in);
   ops::grouped_gemm(exec, batch, dh, weights(exec, w_in), dx, ops::Transpose::kYes);
 }
 

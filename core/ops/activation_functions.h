@@ -39,7 +39,7 @@ struct Gelu {
     const float bell = fast_exp(-0.5f * (x * x));
     // erfc(z) = e^(-z^2) t P(t), t = 1 / (1 + 0.3 z), for z = |x| / sqrt(2); P by a minimax fit on
     // 0 <= z <= 9.4, relative error 2e-8.
-    const float t = 1.0f / (1.0f + 0.3f * 0.70710678f * fabsf(x));
+    const float t = reciprocal(1.0f + 0.3f * 0.70710678f * fabsf(x));
     float p = -1.294066906e-1f;
     p = p * t + 4.849523902e-1f;
     p = p * t - 5.109013915e-1f;

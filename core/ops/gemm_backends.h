@@ -25,7 +25,27 @@ struct GroupedGradient {
   ConstTensorView dout;  // matrix [N, J]
   TensorView grad;       // f32 [L, K, J]
   bool accumulate = false;
+  ConstTensorView a_row = {}, dout_row = {};  // i32 [N]: that operand has rows, not slots
 };
+
+/// expert_up and expert_down_backward of <moiety/expert_ops.h>, gated or not.
+struct ExpertUp {
+  const ExpertBatch& batch;
+  Activation activation;
+  ConstTensorView x, w, bias;  // w [L, D, H or 2H]
+  TensorView h, a;
+  bool gated = false;
+};
+struct ExpertDownBackward {
+  const ExpertBatch& batch;
+  Activation activation;
+  ConstTensorView dout, w, h;
+  TensorView dh, a, dweight;
+  bool gated = false;
+};
+
+/// All slots in one segment, and the host knows it: a plain product.
+bool is_dense(const Segments& segments, int64_t slots, int64_t experts);
 
 namespace cpu {
 void gemm(Exec&, ConstTensorView a, ConstTensorView b, TensorView c, const GemmForm& form);
@@ -37,6 +57,16 @@ namespace cuda {
 void gemm(Exec&, ConstTensorView a, ConstTensorView b, TensorView c, const GemmForm& form);
 void grouped_gemm(Exec&, const GroupedProduct&);
 void grouped_gemm_grad(Exec&, const GroupedGradient&);
+
+/// Computes the product with the kernels of compute capability 9.0, or returns false where the
+/// card, the dtype or the alignment is not theirs.
+bool grouped_gemm_sm90(Exec&, const GroupedProduct&);
+bool grouped_gemm_grad_sm90(Exec&, const GroupedGradient&);
+bool expert_up_sm90(Exec&, const ExpertUp&);
+bool expert_down_backward_sm90(Exec&, const ExpertDownBackward&);
+
+/// For tests: every card takes the portable kernels while this is on.
+MOIETY_API void force_portable_kernels(bool on);
 }  // namespace cuda
 
 }  // namespace moiety::ops

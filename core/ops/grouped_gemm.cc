@@ -7,6 +7,11 @@
 
 namespace moiety::ops {
 
+bool is_dense(const Segments& s, int64_t slots, int64_t experts) {
+  return experts == 1 && s.start.numel() == 1 && s.host_count != nullptr &&
+         s.host_count[0] == slots;
+}
+
 void grouped_gemm(Exec& exec, const Segments& segments, ConstTensorView a, ConstTensorView w,
                   TensorView out, Transpose transpose) {
   const bool transposed = transpose == Transpose::kYes;

@@ -1,4 +1,5 @@
-// Grouped products on CUDA with sizes that only the device knows. The grid is an upper bound from
+// Grouped products on CUDA with sizes that only the device knows: the kernels that run on every
+// card. The grid is an upper bound from
 // the number of slots and segments; each block finds its segment, or that there is nothing left.
 #include "core/device/cuda_check.h"
 #include "core/ops/dtype.h"
@@ -139,12 +140,6 @@ void run(Exec& exec, const GroupedProduct& p) {
   p.transposed ? run<T, Out, true>(exec, p) : run<T, Out, false>(exec, p);
 }
 
-/// All slots in one segment, and the host knows it: a plain product.
-bool is_dense(const Segments& s, int64_t slots, int64_t experts) {
-  return experts == 1 && s.start.numel() == 1 && s.host_count != nullptr &&
-         s.host_count[0] == slots;
-}
-
 }  // namespace
 
 void grouped_gemm(Exec& exec, const GroupedProduct& p) {
@@ -152,6 +147,7 @@ void grouped_gemm(Exec& exec, const GroupedProduct& p) {
   if (is_dense(p.segments, p.a.dim(0), p.w.dim(0))) {
     return ops::gemm(exec, p.a, p.w.reshape({rows, columns}), p.out, {.transpose_b = p.transposed});
   }
+  if (grouped_gemm_sm90(exec, p)) return;
   with_float(p.a.dtype, "grouped_gemm", [&](auto element) {
     using T = decltype(element);
     p.out.dtype == DType::kF32 ? run<T, float>(exec, p) : run<T, T>(exec, p);
@@ -164,6 +160,7 @@ void grouped_gemm_grad(Exec& exec, const GroupedGradient& p) {
     return ops::gemm(exec, p.a, p.dout, p.grad.reshape({K, J}),
                      {.transpose_a = true, .accumulate = p.accumulate});
   }
+  if (grouped_gemm_grad_sm90(exec, p)) return;
   with_float(p.a.dtype, "grouped_gemm_grad", [&](auto element) {
     using T = decltype(element);
     using Tile = TileFor<T, true, true>;

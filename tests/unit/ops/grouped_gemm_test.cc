@@ -1,7 +1,9 @@
 // Grouped products and biases against plain loops in double, on both devices.
 #include <moiety/ops.h>
 
+#include "core/device/build.h"
 #include "core/model/parameter_table.h"
+#include "core/ops/gemm_backends.h"
 #include "tests/unit/device_test.h"
 
 namespace moiety {
@@ -159,6 +161,62 @@ TEST_P(GroupedGemmTest, OneKnownSegmentIsAPlainProduct) {
   }
   EXPECT_LE(worst(outs[0], outs[1]), 1e-5);
   EXPECT_LE(worst(grads[0], grads[1]), 1e-5);
+}
+
+/// While it lives, CUDA takes the kernels that every card runs.
+class PortableKernels {
+ public:
+  explicit PortableKernels(bool on) { force(on); }
+  ~PortableKernels() { force(false); }
+  PortableKernels(const PortableKernels&) = delete;
+  PortableKernels& operator=(const PortableKernels&) = delete;
+
+ private:
+  static void force([[maybe_unused]] bool on) {
+    if constexpr (kCuda) ops::cuda::force_portable_kernels(on);
+  }
+};
+
+TEST_P(GroupedGemmTest, TheCardsOwnKernelsComputeWhatThePortableOnesDo) {
+  std::vector<int32_t> start, count;  // 256 experts: none, one, some slots each, with gaps
+  for (int32_t e = 0, at = 0; e < 256; ++e) {
+    start.push_back(at);
+    count.push_back(e % 7 == 3 ? 0 : e % 5 == 1 ? 1 : e * 37 % 29);
+    at += count.back() + e % 2;
+  }
+  const Layout layouts[] = {
+      {1500, 3, 96, 264, {3, 3, 1203}, {1200, 0, 290}},  // slot 3 on, across tiles, a short tail
+      {1000, 1, 320, 72, {0, 500}, {450, 499}},          // two segments of one expert
+      {4200, 256, 48, 40, start, count},
+  };
+  for (const Layout& l : layouts) {
+    const auto size = static_cast<size_t>(l.experts * l.in * l.out);
+    const TensorView a =
+        put(normal(static_cast<size_t>(l.slots * l.in), 1), dtype(), {l.slots, l.in});
+    const TensorView dout =
+        put(normal(static_cast<size_t>(l.slots * l.out), 2), dtype(), {l.slots, l.out});
+    const TensorView w = put(normal(size, 3), dtype(), {l.experts, l.in, l.out});
+    const Segments segments = put_segments(l);
+    std::vector<std::vector<float>> outs, dxs, grads;
+    for (const bool portable : {true, false}) {
+      const PortableKernels choice(portable);
+      const TensorView out = make(DType::kF32, {l.slots, l.out});
+      const TensorView dx = make(dtype(), {l.slots, l.in});
+      const TensorView grad =
+          put(std::vector<float>(size, 1.f), DType::kF32, {l.experts, l.in, l.out});
+      ops::fill(exec_, out, 7);
+      ops::fill(exec_, dx, 7);
+      ops::grouped_gemm(exec_, segments, a, w, out);
+      ops::grouped_gemm(exec_, segments, dout, w, dx, ops::Transpose::kYes);
+      ops::grouped_gemm_grad(exec_, segments, a, dout, parameter(grad, GradMode::kAccumulate));
+      outs.push_back(get(out));
+      dxs.push_back(get(dx));
+      grads.push_back(get(grad));
+    }
+    EXPECT_LE(worst(outs[1], outs[0]), 1e-5) << l.slots << " slots";
+    EXPECT_LE(worst(dxs[1], dxs[0]), tolerance()) << l.slots << " slots";
+    EXPECT_LE(worst(grads[1], grads[0]), 1e-5) << l.slots << " slots";
+  }
 }
 
 TEST_P(GroupedGemmTest, BiasAndItsGradient) {

@@ -1,6 +1,8 @@
 // The subcommands of `moiety`. Each file parses arguments and calls the core, nothing more.
 #pragma once
 
+#include <string>
+
 namespace CLI {
 class App;
 }
@@ -19,7 +21,7 @@ enum ExitCode : int {
 };
 
 // Each adds its subcommand to `app`; the callback stores the exit code in `code`.
-void add_train(CLI::App& app, int& code);
+void add_train(CLI::App& app, int& code, const std::string& program);  ///< as it was started
 void add_config(CLI::App& app, int& code);
 void add_plugins(CLI::App& app, int& code);
 void add_ckpt(CLI::App& app, int& code);

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   apps::add_plugins(app, code);
   apps::add_ckpt(app, code);
   apps::add_selftest(app, code);
-  apps::add_train(app, code);
+  apps::add_train(app, code, argv[0]);
   apps::add_generate(app, code);
   apps::add_data(app, code);
   apps::add_routing(app, code);

@@ -21,7 +21,7 @@ struct Arguments {
   PluginPath plugins;
 };
 
-int train(const Arguments& a) {
+int train(const Arguments& a, const std::string& program) {
   PluginRegistry registry = a.plugins.registry();
   LoadOptions options;
   options.overrides = a.overrides;
@@ -30,6 +30,7 @@ int train(const Arguments& a) {
   const std::filesystem::path folder = a.run_dir.empty() ? config.run.directory : a.run_dir;
   TrainOptions how;
   how.resume = a.resume;
+  how.program = program;
   how.live = isatty(STDOUT_FILENO) == 1;
   RunDirectory directory = a.resume ? RunDirectory::open(folder) : RunDirectory::create(folder);
   Trainer trainer(config, registry, std::move(directory), how);
@@ -43,7 +44,7 @@ int train(const Arguments& a) {
 
 }  // namespace
 
-void add_train(CLI::App& app, int& code) {
+void add_train(CLI::App& app, int& code, const std::string& program) {
   const auto a = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("train", "Trains the model of a configuration");
   command->add_option("config", a->config, "YAML or JSON file")->required();
@@ -51,7 +52,7 @@ void add_train(CLI::App& app, int& code) {
   command->add_flag("--resume", a->resume, "go on from the newest valid checkpoint of the run");
   command->add_option("--run-dir", a->run_dir, "folder of the run; default run.directory");
   a->plugins.add_to(*command);
-  command->callback([a, &code] { code = train(*a); });
+  command->callback([a, &code, program] { code = train(*a, program); });
 }
 
 }  // namespace moiety::apps

@@ -10,18 +10,10 @@
 
 namespace moiety::bench {
 
-/// The largest error of a result that is still called right, as a share of the result's norm.
-inline constexpr double kLayerTolerance = 2e-2;
-
-struct LayerBench {
-  Row row;            // its detail has the errors
-  bool right = true;  // every error is within kLayerTolerance; otherwise nothing was timed
-};
-
 /// Compares output, dx and every gradient with the same layer in f32 on the first tokens, then
 /// times `iterations` calls of micro_batch_size * sequence_length tokens in the configuration's
 /// precision. Inputs change from call to call and lie in different memory.
-MOIETY_API LayerBench bench_layer(const RunConfig& config, const std::string& name,
-                                  PluginRegistry& plugins, DeviceContext& context, int iterations);
+MOIETY_API Row bench_layer(const RunConfig& config, const std::string& name,
+                           PluginRegistry& plugins, DeviceContext& context, int iterations);
 
 }  // namespace moiety::bench

@@ -11,13 +11,14 @@
 namespace moiety::bench {
 
 struct Row {
-  std::string what;      // "layer", "step", "gemm"
+  std::string what;      // "layer", "step", "gemm", "attn", "loss"
   std::string shape;     // name and sizes
   Times times;           // of one call
   double teraflops = 0;  // useful operations of a call, in 10^12; 0 = not counted
   double tokens = 0;     // of a call; 0 = not counted
   double peak_gib = 0;   // memory of the device, by our allocations
   std::string detail;    // what else was seen: errors, dropped share, graph
+  bool right = true;     // within kTolerance of its reference; otherwise it was not timed
   double rate() const { return times.median > 0 ? teraflops / times.median * 1e3 : 0; }
 };
 

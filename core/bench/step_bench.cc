@@ -7,7 +7,7 @@
 
 #include "core/train/batch_loader.h"
 #include "core/train/graph_mode.h"
-#include "core/train/reports.h"
+#include "core/train/profile.h"
 #include "core/train/session.h"
 #include "core/train/step_runner.h"
 
@@ -66,16 +66,15 @@ double teraflops(const Model& model, const Routing& routing, double tokens) {
 }
 
 /// `steps` steps as a stream, by phase.
-std::string time_phases(DeviceContext& context, StepRunner& runner, BatchLoader& loader, int steps,
-                        int64_t tokens) {
-  PhaseTimer timer(context);
-  std::vector<PhaseTime> phases;
+StepProfile profile(DeviceContext& context, StepRunner& runner, BatchLoader& loader, int steps) {
+  StepProfile profile;
   for (int i = 0; i < steps; ++i) {
+    PhaseTimer timer(context);
     loader.next(context, runner.batch());
     runner.run(/*graph=*/false, &timer);
-    add_phases(timer.collect(), phases);
+    profile.add(i, timer);
   }
-  return phase_table(phases, steps, tokens);
+  return profile;
 }
 
 }  // namespace
@@ -110,7 +109,9 @@ StepBench bench_step(const RunConfig& config, const std::string& name, PluginReg
                                   routing.imbalance, 100 * routing.dropped);
   }
   if (options.profile > 0) {
-    out.phases = time_phases(context, runner, loader, options.profile, layout.shape().tokens());
+    const StepProfile steps = profile(context, runner, loader, options.profile);
+    out.phases = steps.table(layout.shape().tokens());
+    out.trace = steps.chrome_trace();
   }
   return out;
 }

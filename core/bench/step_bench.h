@@ -17,6 +17,7 @@ struct StepBenchOptions {
 struct StepBench {
   Row row;
   std::string phases;  // a table, or empty
+  std::string trace;   // of the same steps, see StepProfile::chrome_trace; or empty
 };
 
 /// Steps as `train` runs them, on batches of config.data, as a captured graph where run.graph and

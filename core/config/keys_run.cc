@@ -33,7 +33,8 @@ void declare_run(Keys& keys) {
   run.field("threads", &RunSection::threads,
             "CPU threads; 0 = one per core. Results do not depend on it")
       .range(0, 4096);
-  run.field("profile", &RunSection::profile, "number of steps whose phases are timed and printed")
+  run.field("profile", &RunSection::profile,
+            "number of steps whose phases are timed, printed and traced")
       .range(0, kMaxCount);
   run.choice("loss_reduction", &RunSection::batch_mean_of_means,
              {{"token", false}, {"micro_batch", true}},

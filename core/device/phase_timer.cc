@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/device/build.h"
+#include "core/device/nvtx.h"
+
 namespace moiety {
 
 namespace {
@@ -18,6 +21,9 @@ struct Point {
   }
   double milliseconds_since(const Point& since) const {
     if (on_cuda) return static_cast<double>(event.milliseconds_since(since.event));
+    return host_milliseconds_since(since);
+  }
+  double host_milliseconds_since(const Point& since) const {
     return std::chrono::duration<double, std::milli>(time - since.time).count();
   }
   Event event;
@@ -30,6 +36,13 @@ struct Scope {
   int64_t parent;
   Point begin;
   std::unique_ptr<Point> end;
+
+  PhaseSpan span(const Point& origin) const {
+    constexpr double kMicro = 1e3;
+    return {name, kMicro * begin.host_milliseconds_since(origin),
+            kMicro * end->host_milliseconds_since(origin),
+            kMicro * begin.milliseconds_since(origin), kMicro * end->milliseconds_since(origin)};
+  }
 };
 
 }  // namespace
@@ -47,15 +60,17 @@ PhaseTimer::~PhaseTimer() = default;
 void PhaseTimer::begin(const char* name) {
   impl_->scopes.push_back({name, impl_->open, Point(*impl_->context), nullptr});
   impl_->open = static_cast<int64_t>(impl_->scopes.size()) - 1;
+  if constexpr (kCuda) nvtx_push(name);
 }
 
 void PhaseTimer::end() {
+  if constexpr (kCuda) nvtx_pop();
   Scope& scope = impl_->scopes[static_cast<size_t>(impl_->open)];
   scope.end = std::make_unique<Point>(*impl_->context);
   impl_->open = scope.parent;
 }
 
-std::vector<PhaseTime> PhaseTimer::collect() {
+std::vector<PhaseTime> PhaseTimer::collect(std::vector<PhaseSpan>* spans) {
   impl_->context->synchronize();
   const std::vector<Scope>& scopes = impl_->scopes;
   std::vector<double> own(scopes.size(), 0.0);
@@ -63,6 +78,7 @@ std::vector<PhaseTime> PhaseTimer::collect() {
     if (scopes[i].end == nullptr) continue;
     const double spent = scopes[i].end->milliseconds_since(scopes[i].begin);
     own[i] += spent;
+    if (spans != nullptr) spans->push_back(scopes[i].span(scopes.front().begin));
     if (scopes[i].parent >= 0) own[static_cast<size_t>(scopes[i].parent)] -= spent;
   }
   std::vector<PhaseTime> phases;

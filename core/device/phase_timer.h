@@ -1,5 +1,6 @@
 // Where a step's time goes: named, nested scopes, timed by events on the device's stream. Costs one
-// test of a pointer when off. Not for captured steps: profiled steps run as a stream.
+// test of a pointer when off. Not for captured steps: profiled steps run as a stream. In builds
+// with CUDA a scope is an NVTX range too, which Nsight shows.
 //
 //   PhaseScope scope(exec, "experts.forward");
 #pragma once
@@ -20,6 +21,14 @@ struct PhaseTime {
   int64_t calls = 0;
 };
 
+/// One scope of one step. Microseconds since the timer's first scope: when the host was in it, and
+/// when the device worked on what was queued in it (on the CPU the same).
+struct PhaseSpan {
+  std::string name;
+  double host_begin = 0, host_end = 0;
+  double device_begin = 0, device_end = 0;
+};
+
 class MOIETY_API PhaseTimer {
  public:
   explicit PhaseTimer(const DeviceContext& context);
@@ -27,8 +36,9 @@ class MOIETY_API PhaseTimer {
   /// Opens a scope inside the innermost open one. `name` must outlive the timer (a literal).
   void begin(const char* name);
   void end();
-  /// Waits for the device, then forgets what was recorded. In the order of first appearance.
-  std::vector<PhaseTime> collect();
+  /// Waits for the device, then forgets what was recorded. In the order of first appearance; with
+  /// `spans`, each scope is appended to them, in the order of their beginnings.
+  std::vector<PhaseTime> collect(std::vector<PhaseSpan>* spans = nullptr);
 
  private:
   struct Impl;

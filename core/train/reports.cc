@@ -59,24 +59,6 @@ std::string start_report(const RunConfig& config, const Session& session,
   return text;
 }
 
-std::string phase_table(std::vector<PhaseTime> phases, int64_t steps, int64_t tokens) {
-  std::stable_sort(phases.begin(), phases.end(), [](const PhaseTime& a, const PhaseTime& b) {
-    return a.milliseconds > b.milliseconds;
-  });
-  double total = 0;
-  for (const PhaseTime& p : phases) total += p.milliseconds;
-  const auto n = static_cast<double>(steps);
-  std::string text =
-      fmt::format("{:<28}{:>12}{:>9}{:>9}\n", "phase", "ms a step", "share", "calls");
-  for (const PhaseTime& p : phases) {
-    text += fmt::format("{:<28}{:>12.3f}{:>8.1f}%{:>9}\n", p.name, p.milliseconds / n,
-                        100 * p.milliseconds / total, p.calls / steps);
-  }
-  text += fmt::format("{:<28}{:>12.3f}  = {} tokens/s over {} step(s)\n", "total", total / n,
-                      short_count(1e3 * static_cast<double>(tokens) * n / total), steps);
-  return text;
-}
-
 std::string evaluation_report(const Evaluation& e) {
   std::string text = fmt::format("validation loss {:.4f} nats", e.loss);
   text += e.images ? fmt::format(" an image ({} images)", e.rows)

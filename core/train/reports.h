@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "core/checkpoint/checkpoint.h"
-#include "core/device/phase_timer.h"
 #include "core/train/evaluator.h"
 
 namespace moiety {
@@ -14,8 +13,6 @@ namespace moiety {
 /// Device, parameters per kind, memory, batch, plugins with versions and files.
 MOIETY_API std::string start_report(const RunConfig& config, const Session& session,
                                     const std::vector<PluginIdentity>& plugins);
-/// Phases by time, with their share; `steps` were timed.
-MOIETY_API std::string phase_table(std::vector<PhaseTime> phases, int64_t steps, int64_t tokens);
 /// Loss and the load of the experts on validation data.
 MOIETY_API std::string evaluation_report(const Evaluation& evaluation);
 /// Beside the entropies of the training text, for data source text; "" for others.

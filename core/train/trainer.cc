@@ -23,7 +23,8 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
                session_.optimizer.get(), &layout_},
               config),
       checkpoints_(directory_.checkpoints(), config.checkpoint.keep_last),
-      evaluator_(session_, config) {
+      evaluator_(session_, config),
+      program_(options.program) {
   log::add_file(directory_.log_file());
   directory_.write_config(config, machine_info(*session_.context, plugins_));
   log::info("run directory " + directory_.path().string());
@@ -132,7 +133,7 @@ Outcome Trainer::loop() {
   }
   reader_->poll(/*all=*/true);
   progress_->finish_line();
-  if (profiled_ > 0 && profiled_ < config_.run.profile) report_profile();
+  if (profile_.steps() > 0 && profile_.steps() < config_.run.profile) report_profile();
   if (diverged_) {
     // Beside the numbered checkpoints: --resume goes on from the last good one.
     const std::filesystem::path file = directory_.checkpoints() / "diverged.h5";
@@ -159,9 +160,8 @@ void Trainer::one_step() {
   loader_->next(*session_.context, runner_.batch());
   if (routing_) routing_->begin_step(step_ + 1);
   // The first step sizes the arenas; the ones after it are typical.
-  if (profiled_ < config_.run.profile && step_ > first_step_) {
-    PhaseTimer timer(*session_.context);
-    profile(timer);
+  if (profile_.steps() < config_.run.profile && step_ > first_step_) {
+    profile_step();
   } else {
     runner_.run(graph_);
   }

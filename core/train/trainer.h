@@ -9,6 +9,7 @@
 #include "core/train/balance_watch.h"
 #include "core/train/batch_loader.h"
 #include "core/train/evaluator.h"
+#include "core/train/profile.h"
 #include "core/train/progress.h"
 #include "core/train/routing_log.h"
 #include "core/train/run_directory.h"
@@ -23,6 +24,7 @@ enum class Outcome : uint8_t { kFinished, kDiverged, kInterrupted };
 struct TrainOptions {
   bool resume = false;  // from the newest valid checkpoint of the run directory, if there is one
   bool live = false;    // standard output is a terminal
+  std::string program = "moiety";  // what to type for this binary
 };
 
 class MOIETY_API Trainer {
@@ -42,7 +44,7 @@ class MOIETY_API Trainer {
   void one_step();
   /// Loads or drops the teacher when the objective's wish changes. Says whether it did.
   bool update_teacher();
-  void profile(PhaseTimer& timer);
+  void profile_step();
   void report_profile();
   void on_record(StepRecord record);
   bool is_bad(const StepRecord& record) const;
@@ -72,13 +74,14 @@ class MOIETY_API Trainer {
   std::optional<StepReader> reader_;
   std::optional<Progress> progress_;
   BalanceWatch balance_;
+  std::string program_;
   bool graph_ = false, diverged_ = false;
   int64_t step_ = 0, tokens_ = 0, bad_steps_ = 0, cursor_ = 0;
-  int64_t saved_step_ = -1, profiled_ = 0;
+  int64_t saved_step_ = -1;
   int64_t first_step_ = 0, first_tokens_ = 0;  // of this process
   double seconds_before_ = 0, started_ = 0, status_at_ = 0;
   StepRecord last_;
-  std::vector<PhaseTime> phases_;
+  StepProfile profile_;
   std::optional<double> validation_loss_;
 };
 

@@ -77,11 +77,12 @@ void Trainer::finish() {
                   short_bytes(static_cast<double>(session_.context->peak_bytes())));
   if (saved_step_ >= 0) {
     if (config_.model.type == "gpt") {
-      next += fmt::format("  moiety generate {} --prompt '#include <'\n", folder);
+      next += fmt::format("  {} generate {} --prompt '#include <'\n", program_, folder);
     }
-    next += fmt::format("  moiety train {} --run-dir {} --resume run.steps={}\n", file, folder,
-                        2 * step_);
-    next += fmt::format("  moiety ckpt inspect {}\n", checkpoints_.file_of(saved_step_).string());
+    next += fmt::format("  {} train {} --run-dir {} --resume run.steps={}\n", program_, file,
+                        folder, 2 * step_);
+    next +=
+        fmt::format("  {} ckpt inspect {}\n", program_, checkpoints_.file_of(saved_step_).string());
   }
   say(next + fmt::format("  numbers of every step: {}", directory_.metrics_file().string()));
 }

@@ -66,16 +66,18 @@ void Trainer::say(const std::string& text) {
   log::info(text);
 }
 
-void Trainer::profile(PhaseTimer& timer) {
+void Trainer::profile_step() {
+  PhaseTimer timer(*session_.context);
   runner_.run(/*graph=*/false, &timer);
-  add_phases(timer.collect(), phases_);
-  if (++profiled_ == config_.run.profile) report_profile();
+  profile_.add(step_ + 1, timer);
+  if (profile_.steps() == config_.run.profile) report_profile();
 }
 
 void Trainer::report_profile() {
-  const std::string table = phase_table(phases_, profiled_, layout_.shape().tokens());
+  const std::string table = profile_.table(layout_.shape().tokens());
   say("\n" + table);
   replace_file(directory_.path() / "profile.txt", table);
+  replace_file(directory_.path() / "profile_trace.json", profile_.chrome_trace());
 }
 
 }  // namespace moiety

@@ -4,6 +4,9 @@
 source "$(dirname "$0")/common.sh"
 
 expect_exit 0 "$moiety" train "$config" run.steps=4 --run-dir "$work/source"
+next=$(sed -n "s/^.*\(  .* ckpt inspect .*\)/\1/p" "$work/output")
+[ -n "$next" ] || { cat "$work/output"; fail "no word of what to type next"; }
+eval "$next" >"$work/inspected" || fail "cannot be typed: $next"
 
 # The check finds what the run would, before it says anything else.
 groups='optimizer.groups=[{match: "layers.*.atention.*", lr_scale: 2}]'

@@ -1,6 +1,7 @@
 // moiety bench layer|step|gemm|attention|loss
 #include "apps/bench_command.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <utility>

@@ -1,12 +1,15 @@
 // What the commands of `moiety bench` have in common.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 #include <string>
 
 #include "core/bench/report.h"
+
+namespace CLI {
+class App;
+}
 
 namespace moiety::apps {
 

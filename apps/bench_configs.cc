@@ -1,6 +1,7 @@
 // moiety bench layer|step: what a configuration describes.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <vector>
@@ -126,7 +127,8 @@ void add_configs(CLI::App& command, const std::shared_ptr<Arguments>& a) {
 
 void add_bench_of_configs(CLI::App& bench, int& code) {
   const auto of_layer = std::make_shared<Arguments>();
-  CLI::App* layer = add_bench_command(bench, "layer",
+  CLI::App* layer =
+      add_bench_command(bench, "layer",
                         "one MoE layer, forward and backward; compared with f32 first (exit code 1 "
                         "where it is wrong)",
                         of_layer);

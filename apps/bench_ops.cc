@@ -1,6 +1,7 @@
 // moiety bench gemm|attention|loss: ops at the shapes of models, or at a given one.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <utility>
 #include <vector>
 
@@ -39,8 +40,8 @@ int attention(const AttentionArguments& a) {
                                     a.size.heads, sizes[0].kv_heads));
     }
   }
-  report.rows = bench::bench_attention(context, sizes,
-                                       {a.iterations, a.deterministic, a.own_kernels});
+  report.rows =
+      bench::bench_attention(context, sizes, {a.iterations, a.deterministic, a.own_kernels});
   return finish_report(a, std::move(report));
 }
 
@@ -63,8 +64,8 @@ CLI::Option* add_size(CLI::App& command, const char* name, int64_t& to, const ch
 
 void add_attention(CLI::App& bench, int& code) {
   const auto a = std::make_shared<AttentionArguments>();
-  CLI::App* command = add_bench_command(bench, "attention",
-                          "causal attention, forward and backward; compared with f32 first", a);
+  CLI::App* command = add_bench_command(
+      bench, "attention", "causal attention, forward and backward; compared with f32 first", a);
   CLI::Option* batch =
       add_size(*command, "--batch", a->size.batch, "sequences: one shape, not those of models");
   const auto size = [&](const char* name, int64_t& to, const char* text) {
@@ -81,10 +82,11 @@ void add_attention(CLI::App& bench, int& code) {
 
 void add_loss(CLI::App& bench, int& code) {
   const auto a = std::make_shared<LossArguments>();
-  CLI::App* command = add_bench_command(bench, "loss",
-                          "norm, output layer and cross entropy, forward and backward; compared "
-                          "with f32 first; GiB beside operands and gradients",
-                          a);
+  CLI::App* command =
+      add_bench_command(bench, "loss",
+                        "norm, output layer and cross entropy, forward and backward; compared "
+                        "with f32 first; GiB beside operands and gradients",
+                        a);
   CLI::Option* rows =
       add_size(*command, "--rows", a->size.rows, "tokens: one shape, not those of models");
   add_size(*command, "--hidden", a->size.hidden, "width of the model (1024)")->needs(rows);

@@ -86,12 +86,13 @@ void report() {
     }
     until = std::max(until, end);
   }
-  std::fprintf(stderr,
-               "idle time: %.2f %% of the last %.0f ms, in which %zu kernels, copies and fills ran; "
-               "longest gap %.3f ms; %llu records lost\n",
-               100 * static_cast<double>(idle) / static_cast<double>(std::max<uint64_t>(to - from, 1)),
-               static_cast<double>(to - from) / 1e6, count, static_cast<double>(longest) / 1e6,
-               static_cast<unsigned long long>(all.dropped));
+  std::fprintf(
+      stderr,
+      "idle time: %.2f %% of the last %.0f ms, in which %zu kernels, copies and fills ran; "
+      "longest gap %.3f ms; %llu records lost\n",
+      100 * static_cast<double>(idle) / static_cast<double>(std::max<uint64_t>(to - from, 1)),
+      static_cast<double>(to - from) / 1e6, count, static_cast<double>(longest) / 1e6,
+      static_cast<unsigned long long>(all.dropped));
 }
 
 }  // namespace
@@ -100,9 +101,8 @@ void report() {
 extern "C" __attribute__((visibility("default"))) int InitializeInjection() {
   records();
   cuptiActivityRegisterCallbacks(give_buffer, take_buffer);
-  for (const CUpti_ActivityKind kind :
-       {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-        CUPTI_ACTIVITY_KIND_MEMSET}) {
+  for (const CUpti_ActivityKind kind : {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,
+                                        CUPTI_ACTIVITY_KIND_MEMCPY, CUPTI_ACTIVITY_KIND_MEMSET}) {
     if (cuptiActivityEnable(kind) != CUPTI_SUCCESS) {
       std::fprintf(stderr, "idle time: CUPTI cannot record activity %d\n", static_cast<int>(kind));
     }

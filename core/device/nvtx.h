@@ -1,5 +1,5 @@
-// Ranges that Nsight shows beside the kernels; nothing where no profiler is attached. In builds with
-// CUDA alone (kCuda).
+// Ranges that Nsight shows beside the kernels; nothing where no profiler is attached. In builds
+// with CUDA alone (kCuda).
 #pragma once
 
 namespace moiety {

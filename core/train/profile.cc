@@ -38,8 +38,8 @@ void StepProfile::add(int64_t step, PhaseTimer& timer) {
   ++steps_;
   const double from = end_;
   for (const PhaseSpan& span : spans) {
-    events_.push_back(complete_event(span.name, kDevice, from + span.device_begin,
-                                     from + span.device_end, step));
+    events_.push_back(
+        complete_event(span.name, kDevice, from + span.device_begin, from + span.device_end, step));
     events_.push_back(
         complete_event(span.name, kHost, from + span.host_begin, from + span.host_end, step));
     end_ = std::max({end_, from + span.device_end, from + span.host_end});

@@ -10,9 +10,10 @@ class AdamW:
     """With `masters` the state and the weights it keeps are f32 and the model's are their copies;
     with `accumulate` the gradients of several backward passes are summed in f32."""
 
-    def __init__(self, parameters, lr: float, masters: bool, accumulate: bool):
+    def __init__(self, parameters, lr: float, masters: bool, accumulate: bool,
+                 weight_decay: float = 0.1):  # fmt: skip
         self.weights = list(parameters)
-        self.lr, self.masters = lr, masters
+        self.lr, self.masters, self.weight_decay = lr, masters, weight_decay
         make = lambda w: w.detach().float() if masters else w.detach()
         self.state = [make(w) for w in self.weights]
         self.mean = [torch.zeros_like(w) for w in self.state]
@@ -56,7 +57,7 @@ class AdamW:
     def _update(self, at: slice, grads: list[torch.Tensor], divisor: torch.Tensor) -> None:
         torch._fused_adamw_(
             self.state[at], grads, self.mean[at], self.square[at], [], self.steps[at],
-            lr=self.lr, beta1=0.9, beta2=0.95, weight_decay=0.1, eps=1e-8,
+            lr=self.lr, beta1=0.9, beta2=0.95, weight_decay=self.weight_decay, eps=1e-8,
             amsgrad=False, maximize=False, grad_scale=divisor, found_inf=torch.zeros_like(divisor))  # fmt: skip
         if self.masters:
             torch._foreach_copy_(self.weights[at], self.state[at])

@@ -1,6 +1,6 @@
 // What a GPU does and when it idles, seen by CUPTI from inside any CUDA program:
 //
-//   export CUDA_INJECTION64_PATH=build/cuda/bench/libmoiety_gpu_trace.so GPU_TRACE_LAST_MS=2000
+//   export CUDA_INJECTION64_PATH=build/cuda/lib/libmoiety_gpu_trace.so GPU_TRACE_LAST_MS=2000
 //   moiety bench step gpt_350m --iterations 15
 //
 // Records the kernels, copies and fills of all streams, those inside graphs too. At exit it says

@@ -4,6 +4,7 @@ see <moiety/...> alone, and third-party headers in the one place where each belo
 
 Usage: scripts/check_includes.py [FILE...]   (default: every source file of the repository)
 """
+import functools
 import pathlib
 import re
 import sys
@@ -40,6 +41,42 @@ THIRD_PARTY = {
     r"(cuda|cublas|cub/|nvtx|nccl|cudnn)": r"core/(device|ops|comm|testing)/.*|.*\.cuh?",
 }
 STANDARD = re.compile(r"[a-z_0-9]+|(sys|linux)/[a-z]+\.h|[a-z]+\.h")
+
+
+# Headers that are there with CUDA alone, and the sources that builds without CUDA leave out. What
+# the other sources include reaches such a header behind GUARD alone.
+OF_CUDA = re.compile(r"(cuda|cublas|cub/|nccl|cudnn).*")
+CUDA_ALONE = re.compile(r".*_(cuda|cudnn)\.(cc|cu)|core/ops/sm90/.*")
+GUARD = re.compile(r"\s*#\s*if\s+defined\(__CUDACC__\)")
+CONDITION = re.compile(r"\s*#\s*(if|endif)")
+
+
+@functools.cache
+def unguarded_includes(path):
+    """Headers that `path` includes in every build, as written."""
+    headers, depth, guarded = [], 0, 0
+    for line in (ROOT / path).read_text().splitlines():
+        condition, include = CONDITION.match(line), INCLUDE.match(line)
+        if condition:
+            depth += 1 if condition.group(1) == "if" else -1
+            guarded = depth if GUARD.match(line) else guarded if depth >= guarded else 0
+        if include and not guarded:
+            headers.append(include.group(2))
+    return headers
+
+
+def way_to_cuda(path, seen):
+    """The files from `path` to a header of CUDA, or None."""
+    for header in unguarded_includes(path):
+        if OF_CUDA.fullmatch(header):
+            return [path, header]
+        file = header if not header.startswith("moiety/") else f"core/include/{header}"
+        if file not in seen and (ROOT / file).is_file():
+            seen.add(file)
+            way = way_to_cuda(file, seen)
+            if way:
+                return [path, *way]
+    return None
 
 
 def layer_of(path):
@@ -91,6 +128,12 @@ def main(arguments):
         if not path.startswith(FOLDERS):
             continue
         checked += 1
+        if file.suffix in {".cc", ".cu"} and not CUDA_ALONE.fullmatch(path):
+            way = way_to_cuda(path, set())
+            if way:
+                print(f"{path}: compiled without CUDA too, and reaches {way[-1]} without a guard: "
+                      + " -> ".join(way), file=sys.stderr)  # fmt: skip
+                problems += 1
         for number, line in enumerate(file.read_text().splitlines(), 1):
             match = INCLUDE.match(line)
             why = problem(path, *match.groups()) if match else None

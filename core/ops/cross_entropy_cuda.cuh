@@ -5,11 +5,12 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "core/device/cuda_check.h"
 #include "core/ops/loss_rows.cuh"
 #include "core/ops/packs.cuh"
 
 #if defined(__CUDACC__)
+
+#include "core/device/cuda_check.h"
 
 namespace moiety::ops {
 

@@ -58,8 +58,9 @@ void FeedForward::forward(Exec& exec, const ExpertBatch& batch, const Params& pa
   const ConstTensorView b_in =
       form_.bias ? ConstTensorView(params["b_in"].value()) : ConstTensorView();
   ops::expert_up(exec, batch, form_.activation, batch.x, weights(exec, params["w_in"]), b_in, h, a);
-  ops::grouped_gemm(exec, batch, a, weights(exec, params["w_out"]), y);
-  if (form_.bias) ops::grouped_bias(exec, batch, params["b_out"].value(), y);
+  const ConstTensorView b_out =
+      form_.bias ? ConstTensorView(params["b_out"].value()) : ConstTensorView();
+  ops::expert_down(exec, batch, a, weights(exec, params["w_out"]), b_out, y);
 }
 
 void FeedForward::backward(Exec& exec, const ExpertBatch& batch, const Params& params,

@@ -18,7 +18,42 @@ ConstTensorView by_slot(Exec& exec, const ExpertBatch& batch, ConstTensorView fr
   return rows;
 }
 
+/// Every slot is a row of one known segment, with the weight 1: a dense layer.
+bool is_dense_layer(const ExpertBatch& batch, int64_t slots, int64_t experts) {
+  return is_dense(batch, slots, experts) && !batch.row && !batch.weight;
+}
+
+/// The only matrix of w [1, rows, columns].
+ConstTensorView only(ConstTensorView w) { return w.reshape({w.dim(1), w.dim(2)}); }
+
+/// A dense layer's first product with its bias, and its activation where the product can finish
+/// with it.
+void run_dense(Exec& exec, const ExpertUp& p) {
+  const ConstTensorView bias = p.bias ? p.bias.reshape({p.bias.dim(1)}) : p.bias;
+  if constexpr (kCuda) {
+    if (exec.is_cuda() && !p.gated && p.activation == Activation::kGeluTanh &&
+        cuda::gemm_gelu(exec, p.x, only(p.w), bias, p.h, p.a)) {
+      return;
+    }
+  }
+  gemm(exec, p.x, only(p.w), p.h, {.bias = bias});
+  p.gated ? gated_activate(exec, p.batch, p.activation, p.h, p.a)
+          : activate(exec, p.batch, p.activation, p.h, p.a);
+}
+
+/// dh of a dense layer straight from the product, or false.
+bool dense_gradient(Exec& exec, const ExpertDownBackward& p) {
+  if constexpr (kCuda) {
+    if (exec.is_cuda() && !p.gated && p.activation == Activation::kGeluTanh && !p.dweight &&
+        is_dense_layer(p.batch, p.a.dim(0), p.w.dim(0))) {
+      return cuda::gemm_gelu_gradient(exec, p.dout, only(p.w), p.h, p.dh);
+    }
+  }
+  return false;
+}
+
 void run(Exec& exec, const ExpertUp& p) {
+  if (is_dense_layer(p.batch, p.a.dim(0), p.w.dim(0))) return run_dense(exec, p);
   if constexpr (kCuda) {
     if (exec.is_cuda() && !is_dense(p.batch, p.a.dim(0), p.w.dim(0)) &&
         cuda::expert_up_sm90(exec, p)) {
@@ -38,6 +73,7 @@ void run(Exec& exec, const ExpertDownBackward& p) {
       return;
     }
   }
+  if (dense_gradient(exec, p)) return activate(exec, p.batch, p.activation, p.h, p.a);
   const TensorView da = exec.scratch(p.a.dtype, {p.a.dim(0), p.a.dim(1)});
   p.gated ? gated_activate(exec, p.batch, p.activation, p.h, p.a)
           : activate(exec, p.batch, p.activation, p.h, p.a);
@@ -85,6 +121,17 @@ void gated_expert_up(Exec& exec, const ExpertBatch& batch, Activation activation
   check_shape("gated_expert_up", "w", w, {w.dim(0), x.dim(1), 2, a.dim(1)});
   const ConstTensorView flat = w.reshape({w.dim(0), x.dim(1), 2 * a.dim(1)});
   up(exec, "gated_expert_up", {batch, activation, x, flat, {}, h, a, true});
+}
+
+void expert_down(Exec& exec, const ExpertBatch& batch, ConstTensorView a, ConstTensorView w,
+                 ConstTensorView bias, TensorView y) {
+  check_shape("expert_down", "w", w, {w.dim(0), a.dim(1), y.dim(1)});
+  if (bias) check_shape("expert_down", "bias", bias, {w.dim(0), y.dim(1)});
+  if (is_dense(batch, y.dim(0), w.dim(0))) {
+    return gemm(exec, a, only(w), y, {.bias = bias ? bias.reshape({bias.dim(1)}) : bias});
+  }
+  grouped_gemm(exec, batch, a, w, y);
+  if (bias) grouped_bias(exec, batch, bias, y);
 }
 
 void expert_down_backward(Exec& exec, const ExpertBatch& batch, Activation activation,

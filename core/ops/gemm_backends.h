@@ -58,6 +58,14 @@ void gemm(Exec&, ConstTensorView a, ConstTensorView b, TensorView c, const GemmF
 void grouped_gemm(Exec&, const GroupedProduct&);
 void grouped_gemm_grad(Exec&, const GroupedGradient&);
 
+/// h = a b + bias (f32 or empty), c = its GELU in the tanh form, in one pass; or false where
+/// cuBLASLt has none. bf16.
+bool gemm_gelu(Exec&, ConstTensorView a, ConstTensorView b, ConstTensorView bias, TensorView h,
+               TensorView c);
+/// c = a b^T * GELU'(h), likewise.
+bool gemm_gelu_gradient(Exec&, ConstTensorView a, ConstTensorView b, ConstTensorView h,
+                        TensorView c);
+
 /// Computes the product with the kernels of compute capability 9.0, or returns false where the
 /// card, the dtype or the alignment is not theirs.
 bool grouped_gemm_sm90(Exec&, const GroupedProduct&);

@@ -25,6 +25,16 @@ Descriptor<cublasLtMatrixLayoutOpaque_t> layout(DType dtype, int64_t rows, int64
   return Descriptor<cublasLtMatrixLayoutOpaque_t>(made);
 }
 
+cublasLtEpilogue_t epilogue_of(const GemmKey& key) {
+  const bool bias = key.bias_alignment > 0;
+  switch (key.epilogue) {
+    case GemmEpilogue::kGelu:
+      return bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    case GemmEpilogue::kGeluGradient: return CUBLASLT_EPILOGUE_DGELU;
+    default: return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  }
+}
+
 Descriptor<cublasLtMatmulDescOpaque_t> product_of(const GemmKey& key) {
   cublasLtMatmulDesc_t made = nullptr;
   // Plain f32 arithmetic: TF32 would need the FAST_TF32 compute type.
@@ -36,10 +46,12 @@ Descriptor<cublasLtMatmulDescOpaque_t> product_of(const GemmKey& key) {
       cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
   MOIETY_CUBLAS_CHECK(
       cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
-  if (key.bias_alignment > 0) {
-    const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
-    MOIETY_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_EPILOGUE,
-                                                       &epilogue, sizeof epilogue));
+  const cublasLtEpilogue_t epilogue = epilogue_of(key);
+  MOIETY_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
+                                                     sizeof epilogue));
+  if (key.aux_alignment > 0) {
+    MOIETY_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD,
+                                                       &key.aux_pitch, sizeof key.aux_pitch));
   }
   return product;
 }
@@ -70,8 +82,13 @@ void GemmPlan::set_bias(const void* bias) const {
       product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
 }
 
+void GemmPlan::set_aux(const void* aux) const {
+  MOIETY_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(
+      product.get(), CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux));
+}
+
 const GemmPlan* GemmPlans::find(cublasLtHandle_t lt, const GemmKey& key, const void* bias,
-                                size_t workspace_bytes) {
+                                const void* aux, size_t workspace_bytes) {
   const auto known = plans_.find(key);
   if (known != plans_.end()) return known->second.get();
   auto made = std::make_unique<GemmPlan>();
@@ -82,7 +99,8 @@ const GemmPlan* GemmPlans::find(cublasLtHandle_t lt, const GemmKey& key, const v
   plan.b = key.transpose_b ? layout(key.in, key.n, key.k, key.b_pitch)
                            : layout(key.in, key.k, key.n, key.b_pitch);
   plan.c = layout(key.out, key.m, key.n, key.c_pitch);
-  if (key.bias_alignment > 0) plan.set_bias(bias);  // the heuristic looks at the address
+  if (key.bias_alignment > 0) plan.set_bias(bias);  // the heuristic looks at the addresses
+  if (key.aux_alignment > 0) plan.set_aux(aux);
   const auto preference = preference_of(key, workspace_bytes);
   cublasLtMatmulHeuristicResult_t best = {};
   int found = 0;

@@ -13,6 +13,13 @@
 
 namespace moiety::ops::cuda {
 
+/// What happens to the product before it is stored. The tanh form of GELU alone.
+enum class GemmEpilogue : uint8_t {
+  kNone,
+  kGelu,          // aux = product + bias, c = GELU(aux)
+  kGeluGradient,  // c = product * GELU'(aux)
+};
+
 /// Everything that the choice of an algorithm may depend on.
 struct GemmKey {
   int64_t m, n, k, a_pitch, b_pitch, c_pitch;
@@ -20,6 +27,9 @@ struct GemmKey {
   DType in, out;
   bool transpose_a, transpose_b, accumulate;
   uint32_t bias_alignment;  // 0: no bias
+  GemmEpilogue epilogue;
+  int64_t aux_pitch;
+  uint32_t aux_alignment;  // 0: no aux
   auto operator<=>(const GemmKey&) const = default;
 };
 
@@ -36,13 +46,14 @@ struct GemmPlan {
   Descriptor<cublasLtMatrixLayoutOpaque_t> a, b, c;
   cublasLtMatmulAlgo_t algorithm = {};
   void set_bias(const void* bias) const;  ///< [n] of the output's dtype, for the next call
+  void set_aux(const void* aux) const;    ///< [m, n] of the output's dtype, likewise
 };
 
 /// One table a device, attached to its context.
 class GemmPlans {
  public:
   /// Asks cuBLASLt's heuristic at the first request of a key. Null where it has no algorithm.
-  const GemmPlan* find(cublasLtHandle_t lt, const GemmKey& key, const void* bias,
+  const GemmPlan* find(cublasLtHandle_t lt, const GemmKey& key, const void* bias, const void* aux,
                        size_t workspace_bytes);
 
  private:

@@ -5,7 +5,7 @@
 #include "core/ops/dtype.h"
 #include "core/ops/elementwise_cuda.cuh"
 #include "core/ops/row_cut.h"
-#include "core/ops/row_pieces.cuh"
+#include "core/ops/segment_column_sums.cuh"
 #include "core/ops/segments.cuh"
 
 namespace moiety::ops {
@@ -52,26 +52,6 @@ struct GroupedBiasGrad {
   }
 };
 
-#if defined(__CUDACC__)
-template <class T>
-void bias_grad_by_pieces(Exec& exec, const SegmentLookup& segments, Rows<const T> dout,
-                         int64_t slots, int64_t H, int64_t L, Rows<float> grad, bool accumulate) {
-  auto* stream = static_cast<cudaStream_t>(exec.stream());
-  const int64_t most = most_pieces(slots, segments.G);
-  int32_t* first = exec.scratch(DType::kI32, {segments.G + 1}).data<int32_t>();
-  float* partial = exec.scratch(DType::kF32, {most, H}).data<float>();
-  first_pieces(stream, segments, first);
-  const SegmentPieces pieces{segments, first};
-  if (packed(dout, H)) {
-    constexpr int kWidth = kPackOf<T>;
-    piece_sums<kWidth, 1>(stream, pieces, most, H, ElementSums<T, kWidth>{dout}, partial);
-  } else {
-    piece_sums<1, 1>(stream, pieces, most, H, ElementSums<T, 1>{dout}, partial);
-  }
-  add_segment_pieces(stream, partial, first, segments.G, L, H, grad, accumulate);
-}
-#endif
-
 }  // namespace
 
 void grouped_bias(Exec& exec, const Segments& segments, ConstTensorView bias, TensorView x) {
@@ -105,9 +85,11 @@ void grouped_bias_grad(Exec& exec, const Segments& segments, ConstTensorView dou
     using T = decltype(element);
 #if defined(__CUDACC__)
     if (exec.is_cuda()) {
-      bias_grad_by_pieces(exec, lookup(segments), dout.rows<T>(), dout.dim(0), H, L,
-                          grad.rows<float>(), accumulate);
-      return;
+      const Rows<const T> rows = dout.rows<T>();
+      return segment_column_sums<kPackOf<T>>(
+          exec, lookup(segments), dout.dim(0), packed(rows, H),
+          [&](auto width) { return ElementSums<T, width>{rows}; }, grad.rows<float>(), L, H,
+          accumulate);
     }
 #endif
     for_each_row(

@@ -2,16 +2,22 @@
 // and receives itself, with tokens read where they lie.
 #include "core/ops/slot_sums.h"
 
+#include <algorithm>
+
 #include <moiety/expert_ops.h>
 
 #include "core/ops/dtype.h"
+#include "core/ops/row_cut.h"
+#include "core/ops/segment_column_sums.cuh"
+#include "core/ops/segments.cuh"
 #include "core/ops/shape_checks.h"
-#include "core/ops/slot_column_sums.cuh"
 #include "core/ops/wide_rows.cuh"
 
 namespace moiety::ops {
 
 namespace {
+
+constexpr int64_t kColumns = 64;  // of a bias's gradient, summed by one worker on the CPU
 
 struct AddParts {
   SegmentLookup segments;
@@ -38,6 +44,42 @@ struct WeightedRow {
     return weight != nullptr ? weight[n] * x : x;
   }
 };
+
+/// On the CPU, one worker an expert and a block of columns: segments in order, slots in order.
+template <class T>
+struct SumWeightedRows {
+  WeightedRow<T> value;
+  SegmentLookup segments;
+  Rows<float> out;
+  int64_t L;
+  RowCut cut;
+  bool accumulate;
+  MOIETY_HD void operator()(int64_t i) const {
+    const int64_t l = cut.row(i), begin = cut.begin(i), end = cut.end(i);
+    float* sum = out[l];
+    for (int64_t d = begin; d < end && !accumulate; ++d) sum[d] = 0;
+    for (int64_t g = l; g < segments.G; g += L) {
+      for (int64_t n = segments.start[g]; n < segments.start[g] + segments.count[g]; ++n) {
+        for (int64_t d = begin; d < end; ++d) sum[d] += value(n, d);
+      }
+    }
+  }
+};
+
+#if defined(__CUDACC__)
+/// The same for kWidth neighbouring columns.
+template <class T, int kWidth>
+struct WeightedRowSums {
+  WeightedRow<T> of;
+  __device__ void operator()(int64_t n, int64_t column, float (&sums)[1][kWidth]) const {
+    float values[kWidth];
+    load_pack<kWidth>(of.dout[of.row != nullptr ? of.row[n] : n] + column, values);
+    const float w = of.weight != nullptr ? of.weight[n] : 1;
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) sums[0][i] += w * values[i];
+  }
+};
+#endif
 
 template <class T>
 struct BiasDot {
@@ -74,13 +116,26 @@ void grouped_bias_grad_by_row(Exec& exec, const ExpertBatch& batch, ConstTensorV
                               const Parameter& bias) {
   if (bias.grad_mode() == GradMode::kNone) return;
   const TensorView grad = bias.grad();
+  const int64_t L = grad.dim(0), D = grad.dim(1);
+  if (grad.numel() == 0) return;
   check_shape("grouped_bias_grad_by_row", "the bias", grad, {grad.dim(0), dout.dim(1)});
   with_float(dout.dtype, "grouped_bias_grad_by_row", [&](auto element) {
     using T = decltype(element);
-    slot_column_sums(exec, batch,
-                     WeightedRow<T>{dout.rows<T>(), row_of(batch),
-                                    batch.weight ? batch.weight.data<float>() : nullptr},
-                     grad, bias.grad_mode() == GradMode::kAccumulate);
+    const WeightedRow<T> value{dout.rows<T>(), row_of(batch),
+                               batch.weight ? batch.weight.data<float>() : nullptr};
+    const bool accumulate = bias.grad_mode() == GradMode::kAccumulate;
+#if defined(__CUDACC__)
+    if (exec.is_cuda()) {
+      return segment_column_sums<kPackOf<T>>(
+          exec, lookup(batch), batch.row ? batch.row.dim(0) : dout.dim(0), packed(value.dout, D),
+          [&](auto width) { return WeightedRowSums<T, width>{value}; }, grad.rows<float>(), L, D,
+          accumulate);
+    }
+#endif
+    RowCut cut(exec, D);
+    cut.size = std::min<int64_t>(D, kColumns), cut.parts = (D + cut.size - 1) / cut.size;
+    for_each_row(exec, L * cut.parts,
+                 SumWeightedRows<T>{value, lookup(batch), grad.rows<float>(), L, cut, accumulate});
   });
 }
 

@@ -16,6 +16,11 @@ MOIETY_API void expert_up(Exec&, const ExpertBatch&, Activation, ConstTensorView
 MOIETY_API void gated_expert_up(Exec&, const ExpertBatch&, Activation, ConstTensorView x,
                                 ConstTensorView w, TensorView h, TensorView a);
 
+/// y[n] = a[n] w[g % L] + bias[g % L]: the second product. a [N, H], w [L, H, D], bias f32 [L, D]
+/// or empty, y [N, D].
+MOIETY_API void expert_down(Exec&, const ExpertBatch&, ConstTensorView a, ConstTensorView w,
+                            ConstTensorView bias, TensorView y);
+
 /// What the backward of act(h) w begins with, w [L, H, D]: with A = act(h) and dA[n] = dout[row[n]]
 /// w^T, writes dweight[n] = <A, dA> (f32 [N], or empty), dh = weight[n] dA act'(h) and a =
 /// weight[n] A, the operand of w's gradient. dout [R, D]; h, dh and a [N, H].

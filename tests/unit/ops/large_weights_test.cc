@@ -25,7 +25,8 @@ class LargeWeightsTest : public DeviceTest {
   }
   /// Slots of the first and the last of `experts`, none of the others.
   Segments segments(int64_t experts, int64_t of_first) {
-    std::vector<int32_t> start(static_cast<size_t>(experts), static_cast<int32_t>(of_first)), count(start.size());
+    std::vector<int32_t> start(static_cast<size_t>(experts), static_cast<int32_t>(of_first)),
+        count(start.size());
     start[0] = 0, count[0] = static_cast<int32_t>(of_first);
     count.back() = static_cast<int32_t>(kSlots - kOfFirst);
     return {put(start, {experts}), put(count, {experts}), nullptr};
@@ -37,8 +38,8 @@ class LargeWeightsTest : public DeviceTest {
     std::vector<float> y, dx, dw;  // of the last expert
   };
   /// `x`, `dy` [slots, width] of experts 0 and E - 1.
-  Results run(const Segments& at, ConstTensorView x, ConstTensorView dy, TensorView w, TensorView dw,
-              int64_t first_row) {
+  Results run(const Segments& at, ConstTensorView x, ConstTensorView dy, TensorView w,
+              TensorView dw, int64_t first_row) {
     const int64_t rows = x.dim(0);
     const TensorView y = make(dtype(), {rows, kWidth}), dx = make(dtype(), {rows, kWidth});
     Parameter::Impl weight;
@@ -68,8 +69,8 @@ TEST_P(LargeWeightsTest, TheLastExpertIsFound) {
     const int64_t count = kSlots - kOfFirst;
     const Segments alone{put(std::vector<int32_t>{0}, {1}),
                          put(std::vector<int32_t>{static_cast<int32_t>(count)}, {1}), nullptr};
-    const Results one = run(alone, x.slice(0, kOfFirst, count), dy.slice(0, kOfFirst, count), own,
-                            own_dw, 0);
+    const Results one =
+        run(alone, x.slice(0, kOfFirst, count), dy.slice(0, kOfFirst, count), own, own_dw, 0);
     EXPECT_LE(worst(all.y, one.y), tolerance()) << "portable " << portable;
     EXPECT_LE(worst(all.dx, one.dx), tolerance()) << "portable " << portable;
     EXPECT_LE(worst(all.dw, one.dw), 1e-5) << "portable " << portable;

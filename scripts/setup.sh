@@ -9,7 +9,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache git pkg-config
   libyaml-cpp-dev libfmt-dev libspdlog-dev libboost-dev libhdf5-dev libcli11-dev
-  nlohmann-json3-dev libopenblas-dev libgtest-dev libgmock-dev)
+  nlohmann-json3-dev libgtest-dev libgmock-dev)
 headers=
 for option in "$@"; do
   case $option in

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "core/base/cores.h"
 
 namespace moiety {
 
@@ -14,6 +17,24 @@ namespace {
 
 /// Set while a thread works on a piece, so that a nested run stays on it.
 thread_local bool inside_a_piece = false;
+
+/// Waits a moment without giving up the core: the next piece of work usually comes at once.
+/// False where it did not.
+template <class Condition>
+bool spin_until(const Condition& condition) {
+  constexpr auto kMoment = std::chrono::microseconds(50);
+  constexpr int kLooks = 64;  // between two questions to the clock
+  const auto end = std::chrono::steady_clock::now() + kMoment;
+  do {
+    for (int i = 0; i < kLooks; ++i) {
+      if (condition()) return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
 
 struct Job {
   const std::function<void(int64_t)>* fn = nullptr;
@@ -43,39 +64,43 @@ struct ThreadPool::Impl {
   std::mutex caller;  // one run at a time
   std::mutex mutex;
   std::condition_variable wake, done;
-  Job* job = nullptr;
-  uint64_t generation = 0;
-  int busy = 0;
-  bool stop = false;
+  Job* job = nullptr;  // written before `generation` counts up
+  std::atomic<uint64_t> generation = 0;
+  std::atomic<int> busy = 0;
+  std::atomic<bool> stop = false;
   std::vector<std::thread> workers;
 
   void loop() {
-    uint64_t seen = 0;
-    std::unique_lock lock(mutex);
-    while (true) {
-      wake.wait(lock, [&] { return stop || generation != seen; });
+    for (uint64_t seen = 0; true;) {
+      const auto called = [&] { return stop || generation != seen; };
+      if (!spin_until(called)) {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, called);
+      }
       if (stop) return;
       seen = generation;
-      Job* mine = job;
-      lock.unlock();
-      mine->work();
-      lock.lock();
-      if (--busy == 0) done.notify_one();
+      job->work();
+      if (--busy == 0) {
+        const std::lock_guard lock(mutex);
+        done.notify_one();
+      }
     }
   }
 };
 
 ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  impl_->threads = threads > 0 ? threads : cores;
+  impl_->threads = threads > 0 ? threads : usable_cores();
+  const std::vector<int> cores = allowed_cores();
+  const bool all = impl_->threads == static_cast<int>(cores.size());  // else others use them too
   for (int i = 1; i < impl_->threads; ++i) {
     impl_->workers.emplace_back([impl = impl_.get()] { impl->loop(); });
+    if (all) pin(impl_->workers.back(), cores[static_cast<size_t>(i)]);
   }
 }
 
 ThreadPool::~ThreadPool() {
   {
-    const std::lock_guard lock(impl_->mutex);
+    const std::lock_guard lock(impl_->mutex);  // nobody is between looking and sleeping
     impl_->stop = true;
   }
   impl_->wake.notify_all();
@@ -102,9 +127,11 @@ void ThreadPool::run(int64_t pieces, const std::function<void(int64_t)>& fn) con
   }
   impl_->wake.notify_all();
   job.work();
-  std::unique_lock lock(impl_->mutex);
-  impl_->done.wait(lock, [&] { return impl_->busy == 0; });
-  lock.unlock();
+  const auto finished = [&] { return impl_->busy == 0; };
+  if (!spin_until(finished)) {
+    std::unique_lock lock(impl_->mutex);
+    impl_->done.wait(lock, finished);
+  }
   if (job.error != nullptr) std::rethrow_exception(job.error);
 }
 

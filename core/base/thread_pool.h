@@ -12,7 +12,9 @@ namespace moiety {
 
 class MOIETY_API ThreadPool {
  public:
-  explicit ThreadPool(int threads);  ///< 0 = one per core; the caller is one of them
+  /// 0 = as many as usable_cores(); the caller is one of them. The others stay each on a core of
+  /// its own where they are as many as the allowed cores.
+  explicit ThreadPool(int threads);
   ~ThreadPool();
   int threads() const;
   /// fn(piece) for piece in [0, pieces), in any order, on any thread; returns when all are done.

@@ -12,9 +12,9 @@ struct GemmForm {
 };
 
 /// c [M, N] = op(a) op(b). a and b share a dtype (f32, bf16, f16); c has it too or is f32. Any of
-/// M, N, K may be 0. On CUDA cuBLASLt; on the CPU OpenBLAS, or the core's own kernel
-/// (core/ops/gemm_cpu). Equal bits for any number of threads. With a bias the CPU rounds the
-/// product to c's dtype before it adds; CUDA adds in f32, the bias rounded to c's dtype.
+/// M, N, K may be 0. On CUDA cuBLASLt; on the CPU the core's own kernels
+/// (core/ops/gemm_batch_cpu.h). Equal bits for any number of threads. With a bias the CPU rounds
+/// the product to c's dtype before it adds; CUDA adds in f32, the bias rounded to c's dtype.
 MOIETY_API void gemm(Exec&, ConstTensorView a, ConstTensorView b, TensorView c,
                      const GemmForm& form = {});
 

@@ -5,8 +5,8 @@
 
 #include <ctime>
 #include <fstream>
-#include <thread>
 
+#include "core/base/cores.h"
 #include "core/base/files.h"
 #include "core/plugin/registry.h"
 
@@ -66,7 +66,7 @@ Json machine_info(const DeviceContext& context, const std::vector<PluginIdentity
                       {"host", system.nodename},
                       {"system", std::string(system.sysname) + " " + system.release},
                       {"processor", proc_value("/proc/cpuinfo", "model name")},
-                      {"cores", static_cast<int64_t>(std::thread::hardware_concurrency())},
+                      {"cores", usable_cores()},
                       {"memory", proc_value("/proc/meminfo", "MemTotal")},
                       {"device", context.description()},
                       {"plugins", std::move(libraries)}};

@@ -4,7 +4,10 @@
 
 #include <atomic>
 #include <stdexcept>
+#include <thread>
 #include <vector>
+
+#include "core/base/cores.h"
 
 namespace moiety {
 
@@ -34,6 +37,21 @@ TEST(ThreadPool, TheExceptionArrives) {
   std::atomic<int> after = 0;
   pool.run(3, [&](int64_t) { ++after; });
   EXPECT_EQ(after, 3);
+}
+
+TEST(Cores, AThreadHasAsManyAsItsAffinityAllows) {
+  const std::vector<int> all = allowed_cores();
+  ASSERT_FALSE(all.empty());
+  EXPECT_GE(usable_cores(), 1);
+  EXPECT_LE(usable_cores(), static_cast<int>(all.size()));
+  std::thread bound([&] {
+    while (allowed_cores().size() != 1) std::this_thread::yield();
+    EXPECT_EQ(allowed_cores(), std::vector<int>{all.back()});
+    EXPECT_EQ(usable_cores(), 1);
+    EXPECT_EQ(ThreadPool(0).threads(), 1);
+  });
+  pin(bound, all.back());
+  bound.join();
 }
 
 }  // namespace moiety

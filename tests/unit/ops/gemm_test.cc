@@ -2,7 +2,7 @@
 #include "core/ops/gemm.h"
 
 #include "core/device/cpu_pool.h"
-#include "core/ops/gemm_cpu.h"
+#include "core/ops/gemm_batch_cpu.h"
 #include "core/ops/gemm_kernel.h"
 #include "tests/unit/device_test.h"
 
@@ -156,27 +156,50 @@ TEST(GemmCpu, TheNumberOfThreadsDoesNotShow) {
   EXPECT_EQ(results[0], results[2]);
 }
 
-// The core's own kernel, whatever multiply() would choose.
-TEST(GemmCpu, TheOwnKernelIsTheProduct) {
-  for (const Sizes& s : {Sizes{1, 1, 1}, Sizes{7, 33, 300}, Sizes{50, 70, 513}}) {
+/// out [m, n] of f32 by one kernel.
+std::vector<float> by_kernel(const ops::cpu::GemmKernel& kernel, const std::vector<float>& a,
+                             bool ta, const std::vector<float>& b, bool tb, Sizes s) {
+  DeviceContext context(Device{}, 2);
+  Arena arena(context);
+  Exec::Impl impl;
+  impl.context = &context;
+  impl.scratch = &arena;
+  Exec exec(&impl);
+  std::vector<float> c(static_cast<size_t>(s.m * s.n), NAN);
+  const ops::cpu::Summand product{a.data(), ta ? s.m : s.k, ta, b.data(), tb ? s.k : s.n, tb, s.k};
+  ops::cpu::ProductBatch batch(exec, kernel);
+  batch.add({&product, 1}, s.m, s.n, view_of(c.data(), DType::kF32, {s.m, s.n}), 0, false);
+  batch.run();
+  return c;
+}
+
+TEST(GemmCpu, EveryKernelIsTheProductAndFusedOnesAgreeBitForBit) {
+  for (const Sizes& s : {Sizes{1, 1, 1}, Sizes{7, 33, 300}, Sizes{50, 70, 513}, Sizes{8, 16, 8}}) {
     std::vector<float> a(static_cast<size_t>(s.m * s.k)), b(static_cast<size_t>(s.k * s.n));
     for (size_t i = 0; i < a.size(); ++i) a[i] = std::sin(static_cast<float>(i));
     for (size_t i = 0; i < b.size(); ++i) b[i] = std::cos(static_cast<float>(i * i));
     for (int bits = 0; bits < 4; ++bits) {
       const bool ta = (bits & 1) != 0, tb = (bits & 2) != 0;
-      std::vector<float> c(static_cast<size_t>(s.m * s.n));
-      ops::cpu::Product p{
-          s.m, s.n,      s.k, a.data(), ta ? s.m : s.k, ta, b.data(), tb ? s.k : s.n,
-          tb,  c.data(), s.n, false};
       const auto expected = product(a, ta, b, tb, {}, s);
-      ops::cpu::multiply_base(p);
-      EXPECT_LE(worst(c, expected), 1e-5);
+      EXPECT_LE(worst(by_kernel(ops::cpu::base_kernel(), a, ta, b, tb, s), expected), 1e-5);
       if (!ops::cpu::avx2_usable()) continue;
-      std::fill(c.begin(), c.end(), NAN);
-      ops::cpu::multiply_avx2(p);
-      EXPECT_LE(worst(c, expected), 1e-5);
+      const auto fused = by_kernel(ops::cpu::avx2_kernel(), a, ta, b, tb, s);
+      EXPECT_LE(worst(fused, expected), 1e-5);
+      if (!ops::cpu::avx512_usable()) continue;
+      EXPECT_EQ(by_kernel(ops::cpu::avx512_kernel(), a, ta, b, tb, s), fused);
     }
   }
+}
+
+TEST(GemmCpu, ARowAloneHasTheBitsOfALargerProduct) {
+  const Sizes s{77, 130, 300};
+  std::vector<float> a(static_cast<size_t>(s.m * s.k)), b(static_cast<size_t>(s.k * s.n));
+  for (size_t i = 0; i < a.size(); ++i) a[i] = std::sin(static_cast<float>(i));
+  for (size_t i = 0; i < b.size(); ++i) b[i] = std::cos(static_cast<float>(i * i));
+  const auto whole = by_kernel(ops::cpu::widest_kernel(), a, false, b, false, s);
+  const std::vector<float> row(a.begin() + 33 * s.k, a.begin() + 34 * s.k);
+  const auto alone = by_kernel(ops::cpu::widest_kernel(), row, false, b, false, {1, s.n, s.k});
+  EXPECT_EQ(alone, std::vector<float>(whole.begin() + 33 * s.n, whole.begin() + 34 * s.n));
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
-// Arena: blocks that are never given back, filled from the front and rewound.
+// Arena: blocks that are never given back, filled from the front and rewound. The last one grows
+// where the device can do that; elsewhere another follows.
 #include "core/device/arena.h"
 
 #include <algorithm>
 
 #include "core/base/check.h"
 #include "core/device/context_impl.h"
+#include "core/device/growing_memory.h"
 
 namespace moiety {
 
@@ -27,7 +29,7 @@ struct Arena::Impl {
 
   const DeviceContext* context = nullptr;
   Guard guard = Guard::kOff;
-  std::vector<Buffer> blocks = {};
+  std::vector<std::unique_ptr<GrowingMemory>> blocks = {};
   Mark top = {};
   size_t peak = 0;
   std::vector<Guarded> guarded = {};
@@ -40,22 +42,25 @@ struct Arena::Impl {
 
   /// Moves `top` to a place for `bytes`, adding a block where none fits.
   uint8_t* take(size_t bytes) {
-    while (top.block < blocks.size() && top.offset + bytes > blocks[top.block].bytes()) {
-      top = {top.block + 1, 0};
+    while (top.block < blocks.size() && !fits(*blocks[top.block], top.offset + bytes)) {
+      top = {top.block + 1, 0, top.used};
     }
     if (top.block == blocks.size()) {
       MOIETY_CHECK(!context->impl().capturing(),
                    "arena: {} bytes do not fit while a graph is captured; run the same work once "
                    "before the capture",
                    bytes);
-      blocks.emplace_back(context->device(), std::max(bytes, smallest_block()));
+      blocks.push_back(make_growing_memory(context->device(), bytes, smallest_block()));
     }
-    uint8_t* at = static_cast<uint8_t*>(blocks[top.block].data()) + top.offset;
+    uint8_t* at = static_cast<uint8_t*>(blocks[top.block]->data()) + top.offset;
     top.offset += bytes;
-    size_t used = top.offset;
-    for (size_t i = 0; i < top.block; ++i) used += blocks[i].bytes();
-    peak = std::max(peak, used);
+    top.used += bytes;
+    peak = std::max(peak, top.used);
     return at;
+  }
+
+  bool fits(GrowingMemory& block, size_t bytes) const {
+    return bytes <= block.bytes() || (!context->impl().capturing() && block.grow(bytes));
   }
 
   void* take_guarded(size_t bytes) {
@@ -99,8 +104,7 @@ TensorView Arena::make(DType dtype, std::span<const int64_t> shape) {
     v.stride[i] = count;
   }
   const auto bytes = static_cast<size_t>(count * size_of(dtype));
-  v.ptr = impl_->guard == Guard::kOn ? impl_->take_guarded(bytes)
-                                     : impl_->take(aligned(std::max<size_t>(bytes, 1)));
+  v.ptr = impl_->guard == Guard::kOn ? impl_->take_guarded(bytes) : impl_->take(padded(bytes));
   return v;
 }
 
@@ -132,5 +136,20 @@ bool Arena::intact() const {
 void Arena::set_guard(Guard guard) { impl_->guard = guard; }
 
 size_t Arena::peak_bytes() const { return impl_->peak; }
+
+size_t Arena::reserved_bytes() const {
+  size_t bytes = 0;
+  for (const auto& block : impl_->blocks) bytes += block->bytes();
+  return bytes;
+}
+
+void Arena::reserve(size_t bytes) {
+  if (bytes == 0) return;
+  Impl& arena = *impl_;
+  arena.blocks.push_back(make_fixed_memory(arena.context->device(), bytes));
+  arena.top = {arena.blocks.size() - 1, 0, arena.top.used};
+}
+
+size_t Arena::padded(size_t bytes) { return aligned(std::max<size_t>(bytes, 1)); }
 
 }  // namespace moiety

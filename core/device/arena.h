@@ -1,5 +1,5 @@
-// A stack of tensors on a device. The same sequence of calls gives the same addresses each time,
-// which is what lets a step be captured in a graph after one warm-up run.
+// A stack of tensors on a device, in one piece where it can grow in place. The same calls give the
+// same addresses each time, which is what lets a step be captured in a graph after a warm-up run.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@ class MOIETY_API Arena {
  public:
   struct Mark {
     size_t block = 0, offset = 0;
+    size_t used = 0;  // bytes of tensors up to here
   };
   enum class Guard : uint8_t { kOff, kOn };  // kOn: NaN / -1 fill and canaries, for the kit
 
@@ -30,7 +31,12 @@ class MOIETY_API Arena {
   void rewind() { rewind(Mark()); }  ///< to the beginning
   /// With Guard::kOn: nobody wrote outside a tensor of this arena. Synchronises.
   bool intact() const;
+  /// The most that was in use at a time, and what the arena holds for it.
   size_t peak_bytes() const;
+  size_t reserved_bytes() const;
+  /// A block for the next `bytes` in a row, of exactly that size: for a known plan.
+  void reserve(size_t bytes);
+  static size_t padded(size_t bytes);  ///< what a tensor of so many bytes takes
   /// For the tensors made from now on; those made before keep theirs.
   void set_guard(Guard guard);
 

@@ -20,15 +20,15 @@ Count& count_of(Device device) {
   return counts[gpu ? static_cast<size_t>(device.index) + 1 : 0];
 }
 
-void allocated(Device device, size_t bytes) {
+}  // namespace
+
+void count_memory(Device device, ptrdiff_t bytes) {
   Count& count = count_of(device);
-  const size_t now = count.now += bytes;
+  const size_t now = count.now += static_cast<size_t>(bytes);  // below 0 it wraps to less
   size_t peak = count.peak;
   while (peak < now && !count.peak.compare_exchange_weak(peak, now)) {
   }
 }
-
-}  // namespace
 
 MemoryUse memory_use(Device device) {
   const Count& count = count_of(device);
@@ -48,7 +48,7 @@ Buffer::Buffer(Device device, size_t bytes) : bytes_(bytes), device_(device) {
   } else {
     throw Error("Buffer: " + cuda_unavailable());
   }
-  allocated(device_, bytes_);
+  count_memory(device_, static_cast<ptrdiff_t>(bytes_));
 }
 
 Buffer Buffer::pinned(size_t bytes) {
@@ -58,7 +58,7 @@ Buffer Buffer::pinned(size_t bytes) {
       buffer.data_ = cuda::allocate_pinned(bytes);
       buffer.bytes_ = bytes;
       buffer.pinned_ = true;
-      allocated(buffer.device_, bytes);
+      count_memory(buffer.device_, static_cast<ptrdiff_t>(bytes));
       return buffer;
     }
   }

@@ -94,6 +94,11 @@ class CudaContext final : public DeviceContext::Impl {
     MOIETY_CUDA_CHECK(cudaStreamSynchronize(copy_stream_.get()));
     MOIETY_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
   }
+  DeviceMemory memory() const override {
+    DeviceMemory memory;
+    MOIETY_CUDA_CHECK(cudaMemGetInfo(&memory.free, &memory.total));
+    return memory;
+  }
   bool capturing() const override {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
     MOIETY_CUDA_CHECK(cudaStreamIsCapturing(stream_.get(), &status));

@@ -2,6 +2,7 @@
 // functions in namespace cuda are referenced only where CUDA is built.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "core/base/thread_pool.h"
 #include "core/device/device.h"
+#include "core/device/memory.h"
 
 namespace moiety {
 
@@ -20,6 +22,7 @@ struct DeviceContext::Impl {
   virtual void copy(void* to, const void* from, size_t bytes) const = 0;
   virtual void fill(void* at, uint8_t byte, size_t bytes) const = 0;
   virtual void synchronize() const = 0;
+  virtual DeviceMemory memory() const = 0;
   virtual bool capturing() const = 0;                         ///< a graph of this stream's work
   virtual const ThreadPool* pool() const { return nullptr; }  ///< the CPU's
   virtual void* stream() const { return nullptr; }
@@ -67,6 +70,7 @@ std::unique_ptr<DeviceContext::Impl> make_context(Device device);
 std::unique_ptr<Event::Impl> make_event(Device device);
 std::unique_ptr<Graph::Impl> make_graph(const DeviceContext& context,
                                         const std::function<void()>& work);
+[[noreturn]] void throw_out_of_memory(Device device, size_t bytes);
 void* allocate(Device device, size_t bytes);
 void release(Device device, void* at) noexcept;
 void* allocate_pinned(size_t bytes);
@@ -79,5 +83,7 @@ struct MemoryUse {
 };
 MemoryUse memory_use(Device device);
 void reset_memory_peak(Device device);
+/// Of memory that is not a Buffer's; below 0 when it is given back.
+void count_memory(Device device, ptrdiff_t bytes);
 
 }  // namespace moiety

@@ -44,6 +44,7 @@ void DeviceContext::zero(void* at, size_t bytes) const {
 void DeviceContext::synchronize() const { impl_->synchronize(); }
 size_t DeviceContext::bytes_in_use() const { return memory_use(device_).now; }
 size_t DeviceContext::peak_bytes() const { return memory_use(device_).peak; }
+DeviceMemory device_memory(const DeviceContext& context) { return context.impl().memory(); }
 void DeviceContext::reset_peak() const { reset_memory_peak(device_); }
 
 Event::Event(Device device) {

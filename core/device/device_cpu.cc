@@ -1,7 +1,11 @@
 // The CPU as a device: a thread pool, and streams, events and graphs that are done at once.
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <new>
+#include <string>
 
 #include "core/base/check.h"
 #include "core/device/context_impl.h"
@@ -21,6 +25,18 @@ class CpuContext final : public DeviceContext::Impl {
   }
   void fill(void* at, uint8_t byte, size_t bytes) const override { std::memset(at, byte, bytes); }
   void synchronize() const override {}
+  DeviceMemory memory() const override {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    DeviceMemory memory;
+    memory.total = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * page;
+    memory.free = static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * page;
+    std::ifstream info("/proc/meminfo");  // counts the caches that make room
+    for (std::string key, unit; info >> key;) {
+      if (key == "MemAvailable:" && info >> memory.free) memory.free <<= 10;
+      std::getline(info, unit);
+    }
+    return memory;
+  }
   bool capturing() const override { return false; }
   const ThreadPool* pool() const override { return &pool_; }
 

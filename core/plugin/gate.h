@@ -16,8 +16,9 @@ namespace moiety {
 MOIETY_API std::string describe(const std::shared_ptr<const Component>& component);
 
 /// Call it inside a catch block. Throws PluginError "<who> failed in <call> (layer L): <what>"; a
-/// PluginError passes as it is, a ConfigError (the user's doing, not the plugin's) as ConfigError
-/// "<who> (layer L): <what>". A negative layer is left out. The trainer adds the step.
+/// PluginError passes as it is, a ConfigError or an OutOfMemory (not the plugin's doing) as one of
+/// its own kind, "<who> (layer L): <what>". A negative layer is left out. The trainer adds the
+/// step.
 [[noreturn]] MOIETY_API void rethrow_in_plugin(const std::string& who, const char* call,
                                                int64_t layer);
 

@@ -24,6 +24,47 @@ TEST_P(ArenaTest, TheSameCallsGiveTheSameAddresses) {
   EXPECT_GE(arena.peak_bytes(), size_t{160000000});
 }
 
+TEST_P(ArenaTest, ReservesAPlanInOneBlock) {
+  Arena arena(*context_);
+  const size_t bytes = Arena::padded(3000) + Arena::padded(1) + Arena::padded(size_t{50} << 20);
+  arena.reserve(0);
+  arena.reserve(bytes);
+  EXPECT_EQ(arena.reserved_bytes(), bytes);
+  for (const int64_t n : {3000, 1, 50 << 20}) arena.make(DType::kU8, {n});
+  EXPECT_EQ(arena.reserved_bytes(), bytes);
+  EXPECT_EQ(arena.peak_bytes(), bytes);
+  arena.make(DType::kU8, {1});  // beyond the plan
+  EXPECT_GT(arena.reserved_bytes(), bytes);
+}
+
+/// Small tensors between large ones, then others: what a step does.
+TEST_P(ArenaTest, CountsWhatTensorsTakeAndGrowsInPlaceOnAGpu) {
+  Arena arena(*context_);
+  size_t taken = 0;
+  std::vector<TensorView> tensors;
+  for (const int64_t n : {100, 20 << 20, 7, 30 << 20, 7, 9 << 20}) {
+    tensors.push_back(arena.make(DType::kF32, {n}));
+    taken += Arena::padded(static_cast<size_t>(4 * n));
+  }
+  EXPECT_EQ(arena.peak_bytes(), taken);
+  EXPECT_GE(arena.reserved_bytes(), taken);
+  for (const TensorView& t : tensors) context_->zero(t.ptr, 4 * static_cast<size_t>(t.numel()));
+  context_->synchronize();
+  arena.rewind();
+  arena.make(DType::kF32, {40 << 20});
+  EXPECT_EQ(arena.peak_bytes(), taken);
+  if (context_->device().type == DeviceType::kCuda) {
+    EXPECT_LT(arena.reserved_bytes() - taken, size_t{32} << 20);
+  }
+  const size_t held = context_->bytes_in_use();
+  {
+    Arena other(*context_);
+    other.make(DType::kF32, {1 << 20});
+    EXPECT_GE(context_->bytes_in_use(), held + (size_t{4} << 20));
+  }
+  EXPECT_EQ(context_->bytes_in_use(), held);
+}
+
 TEST_P(ArenaTest, FillsWithNaN) {
   for (float x : get(make(DType::kF32, {3, 5}))) EXPECT_TRUE(std::isnan(x));
   for (float x : get(make(DType::kBF16, {7}))) EXPECT_TRUE(std::isnan(x));

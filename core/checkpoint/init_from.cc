@@ -141,7 +141,7 @@ class Initializer {
     const std::optional<SavedTensor> dense = dense_source(entry);
     if (part == "moe.router.weight") {
       const Upcycling u = upcycling(entry.layer);
-      table_.write(entry, grouped_router(u, table_.read(entry.authoritative())));
+      table_.write(entry, grouped_router(u, table_.read(entry)));
     } else if (dense && part.starts_with("moe.experts.")) {
       const std::string name = part.substr(sizeof("moe.experts.") - 1);
       table_.write(entry, upcycled(upcycling(entry.layer), name, read_floats(file_, *dense),

@@ -24,7 +24,7 @@ std::vector<SavedTensor> tensors_of(const ParameterTable& table, bool state) {
     auto& entry = const_cast<TableEntry&>(constant);  // loading writes through the same list
     const TensorView& values = entry.buffer ? entry.parameter.value : entry.authoritative();
     out.push_back({(entry.buffer ? "buffers/" : "parameters/") + entry.name, entry.shape,
-                   values.dtype, entry.expert, &entry, values});
+                   entry.master_low ? DType::kF32 : values.dtype, entry.expert, &entry, values});
     for (size_t i = 0; state && i < entry.state.size(); ++i) {
       const TensorView& memory = entry.state[i];
       const auto& begin = memory.shape.begin();

@@ -22,9 +22,11 @@ struct SavedTensor {
   DType dtype = DType::kF32;
   bool per_expert = false;  // a group with one data set per slice of axis 0
   TableEntry* entry = nullptr;
-  TensorView memory;  // where it lies on the device
+  TensorView memory;  // where it lies on the device; of split masters the values alone
 
   int64_t slices() const { return per_expert ? shape[0] : 1; }
+  /// f32 masters that lie in two tensors: ParameterTable::read_part joins them.
+  bool is_split() const { return dtype != memory.dtype; }
   std::vector<int64_t> slice_shape() const;
   int64_t slice_elements() const;
   /// "<path>/expert_00003", or the path itself.

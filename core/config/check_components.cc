@@ -30,7 +30,7 @@ class ComponentChecks {
 
   void run() {
     const RunConfig& config = d_.config;
-    at("optimizer", [&] { made<Optimizer>(config.optimizer, dims_); });
+    at("optimizer", [&] { check_storage(*made<Optimizer>(config.optimizer, dims_)); });
     at("objective", [&] { made<Objective>(config.objective, dims_); });
     const MoeConfig& moe = config.moe;
     for (size_t i = 0; moe.enabled && i < moe.layers.size(); ++i) {
@@ -42,6 +42,18 @@ class ComponentChecks {
   template <class T>
   std::shared_ptr<T> made(const ComponentChoice& choice, const ModelDims& dims) {
     return plugins_.probe<T>(choice.type, choice.options, dims);
+  }
+
+  void check_storage(const Optimizer& optimizer) {
+    if (optimizer.facet("weight_storage") != nullptr) return;
+    const auto refuse = [&](const std::string& path, const char* expected) {
+      d_.report.add(d_.where({path}), path,
+                    fmt::format("optimizer {} reads float32 masters and gradients alone; expected "
+                                "{}",
+                                d_.config.optimizer.type, expected));
+    };
+    if (d_.config.split_masters) refuse("bf16.split_masters", "false");
+    if (d_.config.gradient_dtype != "fp32") refuse("data_types.grad_accum_dtype", "fp32");
   }
 
   bool check_layer(int64_t moe_layer) {

@@ -51,8 +51,6 @@ void declare_refused_switches(Keys& keys) {
   keys.later("bf16.bf16_optimizer_states", "needs bfloat16 optimizer states");
   keys.later("managed_gradient_accumulation", "needs a caller that ends the step itself", {"true"});
   keys.later("gradient_allreduce_op", "needs another reduction than the mean", {"mean"});
-  keys.later("data_types.grad_accum_dtype", "needs gradients accumulated in another type than fp32",
-             {"fp32"});
   keys.later("wall_clock_breakdown", "needs timers of every step; run.profile: N times N steps");
   keys.later("memory_breakdown", "needs a memory report of every step");
   keys.later("dump_state", "needs dumps of the engine's state");

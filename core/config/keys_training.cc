@@ -67,6 +67,16 @@ void declare_training_keys(Keys& keys) {
   keys.section<RunConfig>("bf16", [](RunConfig& c) -> RunConfig& { return c; })
       .field("check_grad_overflow", &RunConfig::check_grad_overflow,
              "skip a batch whose gradients are not finite");
+  keys.section<RunConfig>("bf16", [](RunConfig& c) -> RunConfig& { return c; })
+      .field("split_masters", &RunConfig::split_masters,
+             "keep of each float32 weight the 16 bits that its bfloat16 value lacks, beside the "
+             "value: 2 bytes a parameter less, the same bits");
+  keys.section<RunConfig>("data_types", [](RunConfig& c) -> RunConfig& { return c; })
+      .field("grad_accum_dtype", &RunConfig::gradient_dtype,
+             "type of the matrices' gradients; bf16 or fp16, that of the products, needs "
+             "gradient_accumulation_steps 1; auto: that of the products at 1, else fp32")
+      .one_of({"fp32", "bf16", "fp16", "auto"})
+      .nullable();
   keys.section<RunConfig>("zero_optimization", [](RunConfig& c) -> RunConfig& { return c; })
       .field("stage", &RunConfig::zero_stage,
              "0, or 1: optimizer state is spread over ranks, which on one rank is the same")

@@ -166,6 +166,30 @@ void check_init_from(Draft& d) {
   }
 }
 
+const char* type_of_products(Precision precision) {
+  if (precision == Precision::kBF16) return "bf16";
+  return precision == Precision::kF16 ? "fp16" : "fp32";
+}
+
+/// A sum over micro-batches needs fp32; one gradient may keep the type of the products behind it.
+void check_gradients(Draft& d) {
+  constexpr const char* kKey = "data_types.grad_accum_dtype";
+  const RunConfig& c = d.config;
+  const std::string products = type_of_products(c.precision);
+  if (c.gradient_dtype == "auto" || c.gradient_dtype == "fp32") return;
+  if (c.gradient_dtype != products) {
+    d.report.add(d.where({kKey}), kKey,
+                 "the products are computed in " + products + "; expected fp32" +
+                     (products == "fp32" ? "" : ", " + products) + " or auto, got " +
+                     c.gradient_dtype);
+  } else if (c.gradient_accumulation_steps > 1) {
+    d.report.add(d.where({kKey}), kKey,
+                 "the gradients of " + text(c.gradient_accumulation_steps) +
+                     " micro-batches are added up in float32; expected fp32 or auto, or "
+                     "gradient_accumulation_steps 1");
+  }
+}
+
 }  // namespace
 
 void check_model(Draft& d) {
@@ -192,6 +216,11 @@ void check_precision(Draft& d) {
   c.precision = d.inputs.fp16   ? Precision::kF16
                 : d.inputs.bf16 ? Precision::kBF16
                                 : Precision::kF32;
+  check_gradients(d);
+  if (c.split_masters && c.precision != Precision::kBF16) {
+    d.report.add(d.where({"bf16.split_masters"}), "bf16.split_masters",
+                 "splits float32 weights at their bfloat16 value; expected bf16.enabled: true");
+  }
   const Mark mark = d.where({"zero_optimization.stage"});
   if (c.zero_stage >= 2) {
     d.report.add(mark, "zero_optimization.stage",

@@ -201,6 +201,8 @@ struct RunConfig {
   Precision precision = Precision::kF32;
   Fp16Config fp16;
   bool check_grad_overflow = true;
+  bool split_masters = false;           // bf16.split_masters
+  std::string gradient_dtype = "fp32";  // data_types.grad_accum_dtype; or bf16, fp16, auto
   double gradient_clipping = 1.0;
   int64_t zero_stage = 0;
   int64_t steps_per_print = 0;  // 0 = choose

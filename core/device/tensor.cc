@@ -24,7 +24,8 @@ int64_t size_of(DType dtype) {
     case DType::kF32:
     case DType::kI32: return 4;
     case DType::kBF16:
-    case DType::kF16: return 2;
+    case DType::kF16:
+    case DType::kU16: return 2;
     case DType::kF8E4M3:
     case DType::kF8E5M2:
     case DType::kU8: return 1;
@@ -42,6 +43,7 @@ const char* name_of(DType dtype) {
     case DType::kI32: return "i32";
     case DType::kI64: return "i64";
     case DType::kU8: return "u8";
+    case DType::kU16: return "u16";
   }
   return "unknown";
 }

@@ -49,7 +49,7 @@ Classifier::Classifier(const RunConfig& config, const MoeFactory& factory, Devic
       std::make_unique<Linear>(table_, "output", form_of(widths_.back(), config_.vocab_size), -1);
   table_.freeze(config_.freeze);
   if (memory == ModelMemory::kNone) return;
-  table_.allocate(context, compute_dtype(config.precision), /*gradients=*/true);
+  table_.allocate(context, table_form(config));
   table_.initialize(config.run.seed, config_.init_std, config_.layers,
                     moe_config_.identical_experts);
 }

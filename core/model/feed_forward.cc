@@ -44,10 +44,12 @@ void FeedForward::declare(Declarations& to) const {
     return spec;
   };
   to.parameter(matrix("w_in", D, H, 2));
+  to.compute_gradient("w_in");
   if (form_.bias) to.parameter(bias("b_in", H, 1));
   ParamSpec w_out = matrix("w_out", H, D, 1);
   w_out.residual_output = true;
   to.parameter(w_out);
+  to.compute_gradient("w_out");
   if (form_.bias) to.parameter(bias("b_out", D, -1));
 }
 

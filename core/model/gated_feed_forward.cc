@@ -18,6 +18,7 @@ void GatedFeedForward::declare(Declarations& to) const {
   w_in.fan_in = D;
   w_in.tensor_parallel_axis = 3;
   to.parameter(w_in);
+  to.compute_gradient("w_in");
   ParamSpec w_out;
   w_out.name = "w_out";
   w_out.shape = {L, H, D};
@@ -25,6 +26,7 @@ void GatedFeedForward::declare(Declarations& to) const {
   w_out.residual_output = true;
   w_out.tensor_parallel_axis = 1;
   to.parameter(w_out);
+  to.compute_gradient("w_out");
 }
 
 void GatedFeedForward::forward(Exec& exec, const ExpertBatch& batch, const Params& params,

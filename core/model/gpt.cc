@@ -30,6 +30,15 @@ DType compute_dtype(Precision precision) {
   }
 }
 
+TableForm table_form(const RunConfig& config) {
+  TableForm form;
+  form.compute = compute_dtype(config.precision);
+  const bool once = config.gradient_accumulation_steps == 1;
+  if (config.gradient_dtype != "fp32" && once) form.gradient = form.compute;
+  form.split_masters = config.split_masters;
+  return form;
+}
+
 static const ModelConfig& checked(const ModelConfig& config) {
   const auto require = [](bool condition, const std::string& text) {
     if (!condition) throw ConfigError(text);
@@ -58,7 +67,7 @@ Gpt::Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& cont
   head_ = std::make_unique<Head>(table_, config_, embedding_.token());
   table_.freeze(config_.freeze);
   if (memory == ModelMemory::kNone) return;
-  table_.allocate(context, compute_dtype(config.precision), /*gradients=*/true);
+  table_.allocate(context, table_form(config));
   table_.initialize(config.run.seed, config_.init_std, config_.layers,
                     moe_config_.identical_experts);
 }

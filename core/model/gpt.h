@@ -37,6 +37,7 @@ class MOIETY_API Gpt final : public Model {
   void feature_logits(Exec& exec, ConstTensorView features, TensorView logits) override;
   void logits(Exec& exec, ConstTensorView tokens, TensorView logits) override;
   void end_step(Exec& exec, const StepSums& sums) override;
+  const Arena* activation_memory() const override { return &memory_; }
   double flops_per_token() const override;
   std::vector<double> flops_per_choice() const override;
 

@@ -21,7 +21,9 @@ Parameter add_weight(ParameterTable& table, const std::string& name, const Linea
   spec.fan_in = form.in;
   spec.residual_output = form.residual_output;
   spec.tensor_parallel_axis = form.tensor_parallel_axis;
-  return Parameter(table.add(name + ".weight", spec, layer));
+  Parameter::Impl* weight = table.add(name + ".weight", spec, layer);
+  weight->compute_gradient = true;
+  return Parameter(weight);
 }
 
 Parameter add_bias(ParameterTable& table, const std::string& name, const Linear::Form& form,

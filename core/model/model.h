@@ -59,6 +59,9 @@ struct StepSums {
 /// Of activations and of the matrices that products read.
 MOIETY_API DType compute_dtype(Precision precision);
 
+/// How the configuration wants parameters kept.
+MOIETY_API TableForm table_form(const RunConfig& config);
+
 enum class ModelMemory : uint8_t { kAllocated, kNone };
 
 class MOIETY_API Model {
@@ -95,6 +98,8 @@ class MOIETY_API Model {
   virtual void logits(Exec&, ConstTensorView tokens /*i32 [B, S]*/, TensorView logits) = 0;
   /// Gating policies' end_step with the load of the train batch (StepSums::chosen).
   virtual void end_step(Exec&, const StepSums&) = 0;
+  /// What a micro-batch in flight lies in; null = nowhere of its own.
+  virtual const Arena* activation_memory() const { return nullptr; }
   /// Forward FLOPs of a token that routing does not change, attention counted causally.
   virtual double flops_per_token() const = 0;
   /// Forward FLOPs of one choice of an expert, of the Lm layers.

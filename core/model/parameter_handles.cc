@@ -1,4 +1,5 @@
 // The handles through which components declare and see parameters.
+#include <algorithm>
 #include <string>
 
 #include <moiety/ops.h>
@@ -63,6 +64,14 @@ Parameter Params::operator[](std::string_view name) const {
 }
 
 void Declarations::parameter(const ParamSpec& spec) { impl_->parameters.push_back(spec); }
+
+void Declarations::compute_gradient(std::string_view name) {
+  const auto& known = impl_->parameters;
+  MOIETY_CHECK(std::any_of(known.begin(), known.end(),
+                           [&](const ParamSpec& spec) { return spec.name == name; }),
+               "compute_gradient: parameter '{}' was not declared before", name);
+  impl_->compute_gradients.emplace_back(name);
+}
 
 void Declarations::buffer(std::string_view name, DType dtype,
                           std::initializer_list<int64_t> shape) {

@@ -1,17 +1,71 @@
-// Where parameters lie, how they start, and how they travel between host and device.
+// Where parameters lie and how they start.
 #include <algorithm>
-#include <cstring>
-
-#include <moiety/ops.h>
+#include <optional>
 
 #include "core/base/check.h"
 #include "core/base/thread_pool.h"
 #include "core/model/initialize.h"
 #include "core/model/parameter_table.h"
+#include "core/ops/master_values.h"
 
 namespace moiety {
 
-void ParameterTable::allocate(DeviceContext& context, DType compute, bool gradients) {
+namespace {
+
+size_t bytes_of(DType dtype, const std::vector<int64_t>& shape) {
+  int64_t n = size_of(dtype);
+  for (const int64_t size : shape) n *= size;
+  return Arena::padded(static_cast<size_t>(n));
+}
+
+/// The dtypes of an entry's tensors.
+struct EntryForm {
+  DType value = DType::kF32;
+  std::optional<DType> master, gradient;
+  size_t values(const TableEntry& entry) const { return bytes_of(value, entry.shape); }
+  size_t masters(const TableEntry& e) const { return master ? bytes_of(*master, e.shape) : 0; }
+  size_t gradients(const TableEntry& e) const {
+    return gradient ? bytes_of(*gradient, e.shape) : 0;
+  }
+};
+
+EntryForm form_of(const TableEntry& entry, const TableForm& form) {
+  EntryForm kept;
+  kept.value = entry.dtype;
+  if (entry.buffer) return kept;
+  const Parameter::Impl& p = entry.parameter;
+  kept.value = p.spec.keep_f32 || entry.shape.size() < 2 ? DType::kF32 : form.compute;
+  if (entry.frozen) return kept;
+  if (kept.value != DType::kF32) {
+    const bool split = form.split_masters && kept.value == DType::kBF16;
+    kept.master = split ? DType::kU16 : DType::kF32;
+  }
+  const bool narrow = p.compute_gradient && kept.value == form.gradient;
+  if (form.gradients) kept.gradient = narrow ? form.gradient : DType::kF32;
+  return kept;
+}
+
+ParamInfo info_of(const TableEntry& entry) {
+  ParamInfo info;
+  info.name = entry.name;
+  info.shape = entry.shape;
+  info.first_expert = entry.expert ? 0 : -1;
+  return info;
+}
+
+/// Of `optimizer` for one entry, every shape filled in.
+std::vector<StateSpec> states_of(const TableEntry& entry, const Optimizer& optimizer,
+                                 const ParamInfo& info) {
+  std::vector<StateSpec> specs = optimizer.state(info);
+  for (StateSpec& spec : specs) {
+    if (spec.shape.empty()) spec.shape = entry.shape;
+  }
+  return specs;
+}
+
+}  // namespace
+
+void ParameterTable::allocate(DeviceContext& context, const TableForm& form) {
   MOIETY_CHECK(context_ == nullptr, "the parameter table is allocated twice");
   context_ = &context;
   memory_ = std::make_unique<Arena>(context);
@@ -20,21 +74,28 @@ void ParameterTable::allocate(DeviceContext& context, DType compute, bool gradie
   copy_exec_ = std::make_unique<Exec::Impl>();
   copy_exec_->context = context_;
   copy_exec_->scratch = copy_scratch_.get();
-  copy_exec_->compute_dtype = compute;
-  for (TableEntry& entry : entries_) {
-    Parameter::Impl& p = entry.parameter;
-    p.copy_memory = copies_.get();
-    p.exec = copy_exec_.get();
-    if (!entry.buffer) {
-      entry.dtype = p.spec.keep_f32 || entry.shape.size() < 2 ? DType::kF32 : compute;
-    }
-    p.value = memory_->make(entry.dtype, entry.shape);
-    zero(p.value);
-    if (entry.buffer || entry.frozen) continue;
-    if (entry.dtype != DType::kF32) entry.master = memory_->make(DType::kF32, entry.shape);
-    if (gradients) p.grad = memory_->make(DType::kF32, entry.shape);
+  copy_exec_->compute_dtype = form.compute;
+  size_t bytes = 0;
+  for (const TableEntry& entry : entries_) {
+    const EntryForm kept = form_of(entry, form);
+    bytes += kept.values(entry) + kept.masters(entry) + kept.gradients(entry);
   }
-  set_grad_mode(gradients ? GradMode::kOverwrite : GradMode::kNone);
+  memory_->reserve(bytes);
+  for (TableEntry& entry : entries_) allocate(entry, form);
+  set_grad_mode(form.gradients ? GradMode::kOverwrite : GradMode::kNone);
+}
+
+void ParameterTable::allocate(TableEntry& entry, const TableForm& form) {
+  const EntryForm kept = form_of(entry, form);
+  Parameter::Impl& p = entry.parameter;
+  p.copy_memory = copies_.get();
+  p.exec = copy_exec_.get();
+  entry.dtype = kept.value;
+  p.value = memory_->make(kept.value, entry.shape);
+  zero(p.value);
+  if (kept.master == DType::kF32) entry.master = memory_->make(DType::kF32, entry.shape);
+  if (kept.master == DType::kU16) entry.master_low = memory_->make(DType::kU16, entry.shape);
+  if (kept.gradient) p.grad = memory_->make(*kept.gradient, entry.shape);
 }
 
 void ParameterTable::zero(const TensorView& tensor) const {
@@ -91,25 +152,28 @@ static float decay_scale(const TableEntry& entry) {
 }
 
 std::vector<ParamSlice> ParameterTable::slices(const Optimizer& optimizer) {
+  size_t bytes = 0;
+  for (TableEntry& entry : entries_) {
+    if (entry.buffer || entry.frozen || !entry.state.empty()) continue;
+    entry.state_specs = states_of(entry, optimizer, info_of(entry));
+    for (const StateSpec& spec : entry.state_specs) bytes += bytes_of(spec.dtype, spec.shape);
+  }
+  memory_->reserve(bytes);
   std::vector<ParamSlice> slices;
   for (TableEntry& entry : entries_) {
     if (entry.buffer || entry.frozen) continue;
     ParamSlice slice;
-    slice.info.name = entry.name;
-    slice.info.shape = entry.shape;
-    slice.info.first_expert = entry.expert ? 0 : -1;
+    slice.info = info_of(entry);
     slice.info.lr_scale = entry.lr_scale;
     slice.info.decay_scale = decay_scale(entry);
     slice.value = entry.parameter.value;
     slice.master = entry.master;
+    slice.master_low = entry.master_low;
     slice.grad = entry.parameter.grad;
-    if (entry.state.empty()) {
-      entry.state_specs = optimizer.state(slice.info);
-      for (StateSpec& spec : entry.state_specs) {
-        if (spec.shape.empty()) spec.shape = entry.shape;
-        entry.state.push_back(memory_->make(spec.dtype, spec.shape));
-        zero(entry.state.back());
-      }
+    for (const StateSpec& spec : entry.state_specs) {
+      if (entry.state.size() == entry.state_specs.size()) break;  // made before
+      entry.state.push_back(memory_->make(spec.dtype, spec.shape));
+      zero(entry.state.back());
     }
     slice.state = entry.state;
     slices.push_back(std::move(slice));
@@ -117,77 +181,49 @@ std::vector<ParamSlice> ParameterTable::slices(const Optimizer& optimizer) {
   return slices;
 }
 
+TableMemory ParameterTable::plan(const TableForm& form, const Optimizer& optimizer) const {
+  TableMemory memory;
+  for (const TableEntry& entry : entries_) {
+    const EntryForm kept = form_of(entry, form);
+    memory.weights += kept.values(entry);
+    memory.masters += kept.masters(entry);
+    memory.gradients += kept.gradients(entry);
+    if (entry.buffer || entry.frozen) continue;
+    for (const StateSpec& spec : states_of(entry, optimizer, info_of(entry))) {
+      memory.optimizer += bytes_of(spec.dtype, spec.shape);
+    }
+  }
+  return memory;
+}
+
+static size_t bytes_of(const TensorView& tensor) {
+  return tensor ? Arena::padded(static_cast<size_t>(tensor.numel() * size_of(tensor.dtype))) : 0;
+}
+
+TableMemory ParameterTable::memory() const {
+  TableMemory memory;
+  if (memory_ == nullptr) return memory;
+  for (const TableEntry& entry : entries_) {
+    memory.weights += bytes_of(entry.parameter.value);
+    memory.masters += bytes_of(entry.master) + bytes_of(entry.master_low);
+    memory.gradients += bytes_of(entry.parameter.grad);
+    for (const TensorView& state : entry.state) memory.optimizer += bytes_of(state);
+  }
+  const size_t held = memory_->reserved_bytes() + copies_->reserved_bytes();
+  memory.weights += copies_->peak_bytes();
+  memory.spare = held - memory.total();
+  return memory;
+}
+
 void ParameterTable::refresh(Exec& exec) {
   for (TableEntry& entry : entries_) {
-    if (entry.master) ops::copy(exec, entry.master, entry.parameter.value);
+    if (entry.master) ops::master_values(exec, entry.master, entry.parameter.value);
   }
   refresh_copies(exec);
 }
 
 void ParameterTable::refresh_copies(Exec&) {
   for (const TableEntry& entry : entries_) moiety::refresh_copies(entry.parameter);
-}
-
-std::vector<float> ParameterTable::read(const TensorView& tensor) const {
-  const auto n = static_cast<size_t>(tensor.numel());
-  std::vector<uint8_t> bytes(n * static_cast<size_t>(size_of(tensor.dtype)));
-  context_->copy(bytes.data(), tensor.ptr, bytes.size());
-  context_->synchronize();
-  std::vector<float> values(n);
-  const auto convert = [&](auto like) {
-    using T = decltype(like);
-    for (size_t i = 0; i < n; ++i) {
-      T x;
-      std::memcpy(&x, &bytes[i * sizeof(T)], sizeof(T));
-      values[i] = static_cast<float>(x);
-    }
-  };
-  switch (tensor.dtype) {
-    case DType::kF32: convert(float{}); break;
-    case DType::kBF16: convert(BFloat16{}); break;
-    case DType::kF16: convert(Float16{}); break;
-    case DType::kI32: convert(int32_t{}); break;
-    case DType::kI64: convert(int64_t{}); break;
-    case DType::kU8: convert(uint8_t{}); break;
-    default: throw Error(fmt::format("cannot read a tensor of {}", name_of(tensor.dtype)));
-  }
-  return values;
-}
-
-void ParameterTable::write(TableEntry& entry, const std::vector<float>& values) {
-  const int64_t n = entry.parameter.value.numel();
-  MOIETY_CHECK(static_cast<int64_t>(values.size()) == n,
-               "{}: {} values were given for a tensor of {} elements", entry.name, values.size(),
-               n);
-  write_part(entry, 0, values);
-  Exec exec(copy_exec_.get());
-  if (entry.master) ops::copy(exec, entry.master, entry.parameter.value);
-  moiety::refresh_copies(entry.parameter);
-  context_->synchronize();
-}
-
-/// Elements from `begin` on of the authoritative tensor.
-void ParameterTable::write_part(TableEntry& entry, int64_t begin,
-                                const std::vector<float>& values) {
-  const TensorView& to = entry.authoritative();
-  std::vector<uint8_t> bytes(values.size() * static_cast<size_t>(size_of(to.dtype)));
-  const auto convert = [&](auto like) {
-    using T = decltype(like);
-    for (size_t i = 0; i < values.size(); ++i) {
-      const T x = T(values[i]);
-      std::memcpy(&bytes[i * sizeof(T)], &x, sizeof(T));
-    }
-  };
-  switch (to.dtype) {
-    case DType::kF32: convert(float{}); break;
-    case DType::kBF16: convert(BFloat16{}); break;
-    case DType::kF16: convert(Float16{}); break;
-    default:
-      throw Error(fmt::format("{}: values of {} cannot be written", entry.name, name_of(to.dtype)));
-  }
-  context_->copy(static_cast<char*>(to.ptr) + begin * size_of(to.dtype), bytes.data(),
-                 bytes.size());
-  context_->synchronize();
 }
 
 }  // namespace moiety

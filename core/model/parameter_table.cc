@@ -44,6 +44,8 @@ Params::Impl* ParameterTable::declare(const std::string& prefix, const Component
   for (const ParamSpec& spec : declared.parameters) {
     Parameter::Impl* parameter = add(prefix + "." + spec.name, spec, layer);
     entries_.back().expert = expert;
+    const auto& narrow = declared.compute_gradients;
+    parameter->compute_gradient = std::count(narrow.begin(), narrow.end(), spec.name) > 0;
     view.table.emplace_back(spec.name, parameter);
   }
   for (const BufferSpec& spec : declared.buffers) {
@@ -79,7 +81,11 @@ void ParameterTable::freeze(const std::vector<std::string>& patterns) {
 
 void ParameterTable::set_grad_mode(GradMode mode) {
   for (TableEntry& entry : entries_) {
-    entry.parameter.mode = entry.parameter.grad ? mode : GradMode::kNone;
+    const Parameter::Impl& p = entry.parameter;
+    MOIETY_CHECK(mode != GradMode::kAccumulate || !p.grad || p.grad.dtype == DType::kF32,
+                 "{}: micro-batches cannot be added up in a gradient of {}", entry.name,
+                 name_of(p.grad.dtype));
+    entry.parameter.mode = p.grad ? mode : GradMode::kNone;
   }
 }
 

@@ -22,6 +22,7 @@ struct Parameter::Impl {
   ParamSpec spec;
   TensorView value, grad;
   GradMode mode = GradMode::kNone;
+  bool compute_gradient = false;  // Declarations::compute_gradient
   struct Copy {
     Format format;
     TensorView values;
@@ -47,6 +48,7 @@ struct BufferSpec {
 
 struct Declarations::Impl {
   std::vector<ParamSpec> parameters;
+  std::vector<std::string> compute_gradients;  // names among them
   std::vector<BufferSpec> buffers;
 };
 
@@ -59,12 +61,30 @@ struct TableEntry {
   int64_t layer = -1;         // -1: not of a layer
   DType dtype = DType::kF32;  // of the value
   Parameter::Impl parameter;  // spec, value, grad, mode
-  TensorView master;          // f32; empty when the value is f32
+  TensorView master;          // f32; empty when the value is f32, or with master_low
+  TensorView master_low;      // u16: the bits below a bf16 value, in place of a master
   float lr_scale = 1;         // of the parameter group
   float decay_scale = -1;     // of the parameter group; below 0: by kind, see slices()
   std::vector<StateSpec> state_specs;
   std::vector<TensorView> state;  // like state_specs
+  /// Where the f32 weights lie; with master_low they lie nowhere whole, and it is the value.
   const TensorView& authoritative() const { return master ? master : parameter.value; }
+};
+
+/// How a table keeps its parameters.
+struct TableForm {
+  DType compute = DType::kF32;  // of matrices' values; others are f32
+  bool gradients = true;
+  DType gradient = DType::kF32;  // f32, or `compute` for the matrices whose backward allows it
+  bool split_masters = false;    // master_low in place of masters, for bf16 values
+};
+
+/// Bytes of a table's parameters by what they are for.
+struct TableMemory {
+  size_t weights = 0;  // values, buffers and compute copies
+  size_t masters = 0, gradients = 0, optimizer = 0;
+  size_t spare = 0;  // held, but in no tensor
+  size_t total() const { return weights + masters + gradients + optimizer + spare; }
 };
 
 class MOIETY_API ParameterTable {
@@ -82,8 +102,16 @@ class MOIETY_API ParameterTable {
   /// Marks parameters whose name matches a glob pattern ("layers.0.*"). Throws ConfigError on a
   /// pattern that matches nothing.
   void freeze(const std::vector<std::string>& patterns);
-  /// Allocates values (matrices in `compute`, others f32), masters, and with `gradients` f32 grads.
-  void allocate(DeviceContext& context, DType compute, bool gradients);
+  /// Allocates values, masters and gradients.
+  void allocate(DeviceContext& context, const TableForm& form);
+  void allocate(DeviceContext& context, DType compute, bool gradients) {
+    allocate(context, {.compute = compute, .gradients = gradients});
+  }
+  /// What allocate() and slices() will take, compute copies left out.
+  TableMemory plan(const TableForm& form, const Optimizer& optimizer) const;
+  /// What they have taken.
+  TableMemory memory() const;
+
   /// Draws each element from (seed, name, global index): the same for every layout and device.
   void initialize(uint64_t seed, double init_std, int64_t layers, bool identical_experts = false);
   /// Asks `optimizer` for its state, allocates it zero-filled, and returns the slices to bind.
@@ -104,12 +132,17 @@ class MOIETY_API ParameterTable {
   int64_t total() const;
   DeviceContext& context() const { return *context_; }
 
-  /// Host copies of whole f32 tensors (the authoritative value), for tests and conversions.
+  /// Host copies in f32, of one tensor or of an entry's weights: masters where there are some.
   std::vector<float> read(const TensorView& tensor) const;
+  std::vector<float> read(const TableEntry& entry) const;
+  /// Elements [begin, begin + count) of an entry's weights; waits for the device.
+  void read_part(const TableEntry& entry, int64_t begin, int64_t count, float* to) const;
   void write(TableEntry& entry, const std::vector<float>& values);  ///< master and value
 
  private:
   TableEntry& insert(const std::string& name);
+  void allocate(TableEntry& entry, const TableForm& form);
+  void upload(const TensorView& to, int64_t begin, const std::vector<uint8_t>& bytes) const;
   void zero(const TensorView& tensor) const;
   void write_part(TableEntry& entry, int64_t begin, const std::vector<float>& values);
 

@@ -18,12 +18,13 @@ struct GroupedProduct {
   bool transposed = false;
 };
 
-/// grad [L, K, J] (+)= sum over an expert's slots of a^T dout.
+/// grad [L, K, J] (+)= sum over an expert's slots of a^T dout, in f32; rounded once, or twice with
+/// accumulate.
 struct GroupedGradient {
   Segments segments;
   ConstTensorView a;     // matrix [N, K]
   ConstTensorView dout;  // matrix [N, J]
-  TensorView grad;       // f32 [L, K, J]
+  TensorView grad;       // [L, K, J], f32 or like a
   bool accumulate = false;
   ConstTensorView a_row = {}, dout_row = {};  // i32 [N]: that operand has rows, not slots
 };

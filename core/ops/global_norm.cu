@@ -4,6 +4,8 @@
 
 #include <moiety/rows.cuh>
 
+#include "core/ops/dtype.h"
+#include "core/ops/packs.cuh"
 #include "core/ops/step_ops.h"
 
 namespace moiety::ops {
@@ -28,12 +30,38 @@ __device__ double block_sum(double mine) {
 
 constexpr int kThreads = 256;
 
+template <int kPack, class T>
+__device__ double squares_of(const T* x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = int64_t{threadIdx.x} * kPack; i < n; i += kThreads * kPack) {
+    float values[kPack];
+    load_pack<kPack>(x + i, values);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) {
+      const double v = values[j];
+      sum += v * v;
+    }
+  }
+  return sum;
+}
+
+/// Sixteen bytes a load where the chunk allows it: its size and place in the tensor decide.
+template <class T>
+__device__ double squares_of(const TensorList::Chunk& chunk) {
+  const auto* x = static_cast<const T*>(chunk.data);
+  const bool wide = reinterpret_cast<uintptr_t>(x) % 16 == 0 && chunk.size % 8 == 0;
+  return wide ? squares_of<8>(x, chunk.size) : squares_of<1>(x, chunk.size);
+}
+
 __global__ void chunk_squares_kernel(const TensorList::Chunk* chunks, double* squares) {
   const TensorList::Chunk chunk = chunks[blockIdx.x];
   double sum = 0;
-  for (int64_t i = threadIdx.x; i < chunk.size; i += kThreads) {
-    const double v = chunk.data[i];
-    sum += v * v;
+  if (chunk.dtype == DType::kF32) {
+    sum = squares_of<1>(static_cast<const float*>(chunk.data), chunk.size);
+  } else if (chunk.dtype == DType::kBF16) {
+    sum = squares_of<BFloat16>(chunk);
+  } else {
+    sum = squares_of<Float16>(chunk);
   }
   sum = block_sum<kThreads>(sum);
   if (threadIdx.x == 0) squares[blockIdx.x] = sum;
@@ -51,20 +79,33 @@ struct ChunkSquares {
   const TensorList::Chunk* chunks;
   double* squares;
   MOIETY_HD void operator()(int64_t i) const {
-    const float* x = chunks[i].data;
-    const int64_t n = chunks[i].size;
+    const TensorList::Chunk& chunk = chunks[i];
+    if (chunk.dtype == DType::kF32) squares[i] = sum(static_cast<const float*>(chunk.data), chunk);
+    if (chunk.dtype == DType::kBF16) {
+      squares[i] = sum(static_cast<const BFloat16*>(chunk.data), chunk);
+    }
+    if (chunk.dtype == DType::kF16) {
+      squares[i] = sum(static_cast<const Float16*>(chunk.data), chunk);
+    }
+  }
+  template <class T>
+  MOIETY_HD static double sum(const T* x, const TensorList::Chunk& chunk) {
+    const int64_t n = chunk.size;
     double lanes[8] = {};
     int64_t j = 0;
     for (; j + 8 <= n; j += 8) {
       for (int lane = 0; lane < 8; ++lane) {
-        const auto v = static_cast<double>(x[j + lane]);
+        const auto v = static_cast<double>(static_cast<float>(x[j + lane]));
         lanes[lane] += v * v;
       }
     }
-    for (; j < n; ++j) lanes[0] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
+    for (; j < n; ++j) {
+      const auto v = static_cast<double>(static_cast<float>(x[j]));
+      lanes[0] += v * v;
+    }
     double sum = 0;
     for (const double lane : lanes) sum += lane;
-    squares[i] = sum;
+    return sum;
   }
 };
 
@@ -84,9 +125,12 @@ struct Root {
 TensorList::TensorList(Exec& exec, std::span<const TensorView> tensors) {
   std::vector<Chunk> chunks;
   for (const TensorView& t : tensors) {
-    auto* data = t.data<float>();
+    t.check(t.dtype, /*dense=*/true);
+    const int64_t element = size_of(t.dtype);
+    with_float(t.dtype, "TensorList", [](auto) {});
+    const auto* data = static_cast<const char*>(t.ptr);
     for (int64_t begin = 0, n = t.numel(); begin < n; begin += kChunk) {
-      chunks.push_back({data + begin, n - begin < kChunk ? n - begin : kChunk});
+      chunks.push_back({data + begin * element, n - begin < kChunk ? n - begin : kChunk, t.dtype});
     }
   }
   size_ = static_cast<int64_t>(chunks.size());

@@ -36,6 +36,9 @@ void grouped_gemm_grad(Exec& exec, const Segments& segments, ConstTensorView a,
       grad.numel() == L * K * J && grad.dim(1) == K,
       "grouped_gemm_grad: a has {} columns and dout {}, the parameter holds {} x {} a slice", K, J,
       grad.dim(1), L * grad.dim(1) > 0 ? grad.numel() / (L * grad.dim(1)) : 0);
+  MOIETY_CHECK(grad.dtype == DType::kF32 || grad.dtype == a.dtype,
+               "grouped_gemm_grad: the gradient is {}, the operands {}; expected f32 or the same",
+               name_of(grad.dtype), name_of(a.dtype));
   const GroupedGradient gradient{segments, a, dout, grad.reshape({L, K, J}),
                                  w.grad_mode() == GradMode::kAccumulate};
   MOIETY_BACKEND(exec, grouped_gemm_grad, exec, gradient);

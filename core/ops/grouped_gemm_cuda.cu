@@ -58,19 +58,19 @@ __global__ void __launch_bounds__(kTileThreads)
   });
 }
 
-template <class Raw>
+template <class Raw, class Out>
 struct Backward {
   DeviceSegments segments;
   Window<Raw> a, dout;  // all slots
-  float* grad;          // [L, K, J]
+  Out* grad;            // [L, K, J]
   int64_t experts, row_tiles, column_tiles;
   bool accumulate;
 };
 
 /// One tile of one expert's gradient: the slots of its segments, in order.
-template <class Tile>
+template <class Tile, class Out>
 __global__ void __launch_bounds__(kTileThreads)
-    grouped_gemm_grad_kernel(const Backward<typename Tile::Raw> p) {
+    grouped_gemm_grad_kernel(const Backward<typename Tile::Raw, Out> p) {
   __shared__ TileMemory<Tile> memory;
   const int64_t tiles = p.row_tiles * p.column_tiles, expert = blockIdx.x / tiles;
   const int64_t row = blockIdx.x % tiles / p.column_tiles * Tile::kM;
@@ -88,8 +88,8 @@ __global__ void __launch_bounds__(kTileThreads)
   }
   tile.store(memory.a[0], [&](int r, int c, float sum) {
     if (row + r >= K || column + c >= J) return;
-    float& to = p.grad[(expert * K + row + r) * J + column + c];
-    to = p.accumulate ? to + sum : sum;
+    Out& to = p.grad[(expert * K + row + r) * J + column + c];
+    to = static_cast<Out>(p.accumulate ? static_cast<float>(to) + sum : sum);
   });
 }
 
@@ -140,6 +140,22 @@ void run(Exec& exec, const GroupedProduct& p) {
   p.transposed ? run<T, Out, true>(exec, p) : run<T, Out, false>(exec, p);
 }
 
+template <class T, class Out>
+void run(Exec& exec, const GroupedGradient& p) {
+  using Tile = TileFor<T, true, true>;
+  const int64_t L = p.grad.dim(0), K = p.grad.dim(1), J = p.grad.dim(2);
+  const int64_t down = (K + Tile::kM - 1) / Tile::kM, across = (J + Tile::kN - 1) / Tile::kN;
+  const Backward<RawOf<T>, Out> arguments{on_device(p.segments),
+                                          window_of<T>(p.a),
+                                          window_of<T>(p.dout),
+                                          p.grad.data<Out>(),
+                                          L,
+                                          down,
+                                          across,
+                                          p.accumulate};
+  launch(exec, grouped_gemm_grad_kernel<Tile, Out>, L * down * across, arguments);
+}
+
 }  // namespace
 
 void grouped_gemm(Exec& exec, const GroupedProduct& p) {
@@ -163,17 +179,7 @@ void grouped_gemm_grad(Exec& exec, const GroupedGradient& p) {
   if (grouped_gemm_grad_sm90(exec, p)) return;
   with_float(p.a.dtype, "grouped_gemm_grad", [&](auto element) {
     using T = decltype(element);
-    using Tile = TileFor<T, true, true>;
-    const int64_t down = (K + Tile::kM - 1) / Tile::kM, across = (J + Tile::kN - 1) / Tile::kN;
-    const Backward<RawOf<T>> arguments{on_device(p.segments),
-                                       window_of<T>(p.a),
-                                       window_of<T>(p.dout),
-                                       p.grad.data<float>(),
-                                       L,
-                                       down,
-                                       across,
-                                       p.accumulate};
-    launch(exec, grouped_gemm_grad_kernel<Tile>, L * down * across, arguments);
+    p.grad.dtype == DType::kF32 ? run<T, float>(exec, p) : run<T, T>(exec, p);
   });
 }
 

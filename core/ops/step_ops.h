@@ -25,13 +25,14 @@ struct StepControl {
   int64_t skipped = 0;  // batches skipped so far
 };
 
-/// A list of f32 tensors, uploaded once, for one launch over all of them.
+/// A list of tensors (f32, bf16, f16), uploaded once, for one launch over all of them.
 class MOIETY_API TensorList {
  public:
   TensorList(Exec&, std::span<const TensorView> tensors);
   struct Chunk {
-    float* data;
+    const void* data;
     int64_t size;
+    DType dtype;
   };
   const Chunk* chunks() const { return chunks_; }  ///< device
   int64_t size() const { return size_; }

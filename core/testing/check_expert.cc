@@ -1,6 +1,8 @@
 // An expert type alone, over slots that the kit lays out.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/testing/expert_call.h"
 #include "core/testing/judge.h"
 #include "core/testing/probe.h"
@@ -33,6 +35,7 @@ class ExpertChecks {
     report_.check("gradient", {"written", "in_flight"}, [&] { return gradient(); });
     report_.check("grad_mode", {"repeatable"}, [&] { return grad_mode(); });
     report_.check("dtypes", {"gradient"}, [&] { return dtypes(); });
+    report_.check("compute_gradient", {"dtypes"}, [&] { return compute_gradient(); });
     report_.check("errors", [&] { return errors(); });
     report_.check("edges", {"bounds", "received"}, [&] { return edges(); });
     check_probe(subject_, report_, {"repeatable"}, [&](DeviceContext& device) {
@@ -165,6 +168,32 @@ class ExpertChecks {
           std::max(difference(c.y_choice, f32->y_choice), difference(c.dx_choice, f32->dx_choice));
       if (!(error <= tolerance)) {
         return fmt::format("in {} y or dx differ from f32 by {:.2g}", name_of(dtype), error);
+      }
+    }
+    return "";
+  }
+
+  /// Gradients that it declared fit for the compute dtype are the f32 ones, rounded.
+  Verdict compute_gradient() {
+    for (const auto& [dtype, tolerance] : {std::pair(DType::kF16, 2e-3), {DType::kBF16, 1e-2}}) {
+      const auto gradients = [&](DType gradient, bool* narrow) {
+        ComponentParameters p(context(), *expert_, /*expert=*/true,
+                              TableForm{.compute = dtype, .gradient = gradient});
+        const std::vector<DType> dtypes = p.gradient_dtypes();
+        *narrow = std::count(dtypes.begin(), dtypes.end(), dtype) > 0;
+        p.poison_gradients();
+        ExpertCall c(context(), *expert_, p, random_, {.compute = dtype});
+        c.run();
+        return p.gradients();
+      };
+      bool narrow = false;
+      const std::vector<float> wide = gradients(DType::kF32, &narrow);
+      const std::vector<float> got = gradients(dtype, &narrow);
+      if (!narrow) return Verdict::skip("it declares no gradient in the compute dtype");
+      const double error = difference(got, wide);
+      if (!(error <= tolerance)) {
+        return fmt::format("gradients in {} differ from those in f32 by {:.2g}", name_of(dtype),
+                           error);
       }
     }
     return "";

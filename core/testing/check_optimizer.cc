@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include <moiety/master_weight.h>
+
 #include "core/config/run_config.h"
 #include "core/testing/probe.h"
 #include "core/testing/subject.h"
@@ -28,6 +30,8 @@ class OptimizerChecks {
     report_.check("rebind", {"repeatable"}, [&] { return rebind(); });
     report_.check("shards", {"written"}, [&] { return shards(); });
     report_.check("masters", {"repeatable"}, [&] { return masters(); });
+    report_.check("split_masters", {"masters"}, [&] { return split_masters(); });
+    report_.check("gradient_dtypes", {"masters"}, [&] { return gradient_dtypes(); });
     report_.check("descends", {"repeatable"}, [&] { return descends(); });
     report_.check("edges", {"written", "bounds"}, [&] { return edges(); });
     check_probe(subject_, report_, {"repeatable"}, [&](DeviceContext& device) {
@@ -179,8 +183,52 @@ class OptimizerChecks {
     }
     const std::vector<float> values = t.values(), masters = t.weights();
     for (size_t i = 0; i < values.size(); ++i) {
-      if (values[i] != static_cast<float>(BFloat16(masters[i]))) {
+      if (values[i] != static_cast<float>(value_of_master<BFloat16>(masters[i]))) {
         return "a bf16 value is not its master, rounded";
+      }
+    }
+    return "";
+  }
+
+  /// Weights and values of bf16 after some steps, the weights' first.
+  std::vector<float> low_precision(const TrainingOptions& options) {
+    const auto optimizer = make();
+    Training t(context(), *optimizer, options);
+    t.bind(*optimizer);
+    for (int i = 0; i < 5; ++i) t.step(*optimizer);
+    std::vector<float> all = t.weights();
+    const std::vector<float> values = t.values();
+    all.insert(all.end(), values.begin(), values.end());
+    return all;
+  }
+
+  /// Whether it takes more than f32 masters and gradients.
+  bool reads_every_storage() const { return make()->facet("weight_storage") != nullptr; }
+
+  Verdict split_masters() {
+    if (!reads_every_storage()) return Verdict::skip("not promised by its facets");
+    for (const std::vector<int64_t>& shape : {std::vector<int64_t>{6, 5}, {64, 96}}) {
+      const TrainingOptions options{.shape = shape, .value = DType::kBF16};
+      TrainingOptions split = options;
+      split.split = true;
+      if (!same_bits(low_precision(split), low_precision(options))) {
+        return "with the bits below bf16 values instead of f32 masters it goes elsewhere";
+      }
+    }
+    return "";
+  }
+
+  /// A gradient in the value's dtype is the same gradient in f32.
+  Verdict gradient_dtypes() {
+    if (!reads_every_storage()) return Verdict::skip("not promised by its facets");
+    for (const DType dtype : {DType::kBF16, DType::kF16}) {
+      const TrainingOptions options{.shape = {24, 40}, .value = dtype, .grad = dtype};
+      TrainingOptions wide = options;
+      wide.grad = DType::kF32;
+      wide.rounded_gradient = dtype;
+      if (!same_bits(low_precision(options), low_precision(wide))) {
+        return fmt::format("gradients of {} and the same in f32 lead to other weights",
+                           name_of(dtype));
       }
     }
     return "";

@@ -2,14 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <limits>
-
 namespace moiety::testing {
 
 ComponentParameters::ComponentParameters(DeviceContext& context, const Component& component,
-                                         bool expert, DType compute)
+                                         bool expert, const TableForm& form)
     : handles_(table_.declare("component", component, expert, 0)) {
-  table_.allocate(context, compute, /*gradients=*/true);
+  table_.allocate(context, form);
   uint32_t seed = 100;
   for (TableEntry& entry : table_.entries()) {
     if (!entry.buffer) {
@@ -36,13 +34,21 @@ std::vector<float> ComponentParameters::gradients() {
   return all;
 }
 
+std::vector<DType> ComponentParameters::gradient_dtypes() const {
+  std::vector<DType> dtypes;
+  for (const TableEntry& entry : table_.entries()) {
+    if (!entry.buffer) dtypes.push_back(entry.parameter.grad.dtype);
+  }
+  return dtypes;
+}
+
 void ComponentParameters::poison_gradients() {
   for (TableEntry& entry : table_.entries()) {
     if (entry.buffer) continue;
     const TensorView& grad = entry.parameter.grad;
-    const std::vector<float> poison(static_cast<size_t>(grad.numel()),
-                                    std::numeric_limits<float>::quiet_NaN());
-    table_.context().copy(grad.ptr, poison.data(), poison.size() * sizeof(float));
+    const std::vector<uint8_t> poison(  // all bits set are a NaN in every float format
+        static_cast<size_t>(grad.numel() * size_of(grad.dtype)), 0xff);
+    table_.context().copy(grad.ptr, poison.data(), poison.size());
     table_.context().synchronize();
   }
 }
@@ -50,7 +56,7 @@ void ComponentParameters::poison_gradients() {
 std::vector<float> ComponentParameters::values() {
   std::vector<float> all;
   for (TableEntry& entry : table_.entries()) {
-    const std::vector<float> one = table_.read(entry.authoritative());
+    const std::vector<float> one = table_.read(entry);
     all.insert(all.end(), one.begin(), one.end());
   }
   return all;

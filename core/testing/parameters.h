@@ -9,9 +9,12 @@ namespace moiety::testing {
 
 class MOIETY_API ComponentParameters {
  public:
-  /// Allocates what `component` declares: matrices in `compute`, gradients f32, normal values.
+  /// Allocates what `component` declares, with normal values.
   ComponentParameters(DeviceContext& context, const Component& component, bool expert,
-                      DType compute = DType::kF32);
+                      const TableForm& form);
+  ComponentParameters(DeviceContext& context, const Component& component, bool expert,
+                      DType compute = DType::kF32)
+      : ComponentParameters(context, component, expert, TableForm{.compute = compute}) {}
 
   Params params() { return Params(handles_); }
   void set(GradMode mode) { table_.set_grad_mode(mode); }
@@ -19,6 +22,8 @@ class MOIETY_API ComponentParameters {
   /// All gradients one after the other.
   std::vector<float> gradients();
   void poison_gradients();  ///< NaN
+  /// The dtypes of the parameters' gradients.
+  std::vector<DType> gradient_dtypes() const;
   /// All parameters and buffers one after the other.
   std::vector<float> values();
 

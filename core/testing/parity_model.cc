@@ -185,7 +185,7 @@ class ModelCase {
     return id == nullptr || id->is_null() ? -1 : id->integer();
   }
   std::vector<float> embedding() {
-    return model_->parameters().read(model_->parameters().find("embedding.token")->authoritative());
+    return model_->parameters().read(*model_->parameters().find("embedding.token"));
   }
   void copy_padding(const std::vector<float>& from, std::vector<float>& to) const {
     const auto width = static_cast<std::ptrdiff_t>(config_.model.hidden);

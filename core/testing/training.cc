@@ -1,8 +1,11 @@
 #include "core/testing/training.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <numeric>
+
+#include <moiety/master_weight.h>
 
 namespace moiety::testing {
 
@@ -14,6 +17,14 @@ int64_t count(const std::vector<int64_t>& shape) {
 
 std::vector<float> cut(const std::vector<float>& all, int64_t begin, int64_t size) {
   return {all.begin() + begin, all.begin() + begin + size};
+}
+
+std::vector<float> rounded(std::vector<float> values, DType dtype) {
+  for (float& x : values) {
+    if (dtype == DType::kBF16) x = static_cast<float>(BFloat16(x));
+    if (dtype == DType::kF16) x = static_cast<float>(Float16(x));
+  }
+  return values;
 }
 
 }  // namespace
@@ -43,8 +54,13 @@ Training::Training(const DeviceContext& context, const Optimizer& optimizer,
         return t;
       };
       slice.value = make(options.value, weights);
-      if (options.value != DType::kF32) slice.master = make(DType::kF32, weights);
-      gradients_.push_back(make(DType::kF32, slopes));
+      if (options.split) {
+        slice.master_low = bench.make(DType::kU16, shape);
+        split(cut(weights, begin, size), slice);
+      } else if (options.value != DType::kF32) {
+        slice.master = make(DType::kF32, weights);
+      }
+      gradients_.push_back(make(options.grad, rounded(slopes, options.rounded_gradient)));
       slice.grad = gradients_.back();
       for (const StateSpec& spec : optimizer.state(slice.info)) {
         const TensorView t = bench.make(spec.dtype, spec.shape.empty() ? shape : spec.shape);
@@ -89,6 +105,7 @@ void Training::move() {
     ParamSlice& slice = slices_[i];
     slice.value = moved(slice.value);
     slice.master = moved(slice.master);
+    slice.master_low = moved(slice.master_low);
     gradients_[i] = moved(gradients_[i]);
     slice.grad = gradients_[i];
     for (TensorView& kept : slice.state) kept = moved(kept);
@@ -104,10 +121,36 @@ void Training::slope() {
 std::vector<float> Training::weights() {
   std::vector<float> all;
   for (const ParamSlice& slice : slices_) {
-    const std::vector<float> one = bench.floats(slice.master ? slice.master : slice.value);
+    const std::vector<float> one =
+        slice.master_low ? joined(slice) : bench.floats(slice.master ? slice.master : slice.value);
     all.insert(all.end(), one.begin(), one.end());
   }
   return all;
+}
+
+void Training::split(const std::vector<float>& weights, const ParamSlice& slice) {
+  std::vector<BFloat16> values;
+  std::vector<uint16_t> low;
+  for (const float w : weights) {
+    values.push_back(value_of_master<BFloat16>(w));
+    low.push_back(low_of_master(w));
+  }
+  bench.write(slice.value, values.data(), 2 * values.size());
+  bench.write(slice.master_low, low.data(), 2 * low.size());
+}
+
+std::vector<float> Training::joined(const ParamSlice& slice) {
+  const std::vector<uint8_t> values = bench.bytes(slice.value),
+                             lows = bench.bytes(slice.master_low);
+  std::vector<float> weights(values.size() / 2);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    BFloat16 value;
+    uint16_t low = 0;
+    std::memcpy(&value, &values[2 * i], 2);
+    std::memcpy(&low, &lows[2 * i], 2);
+    weights[i] = joined_master(value, low);
+  }
+  return weights;
 }
 
 std::vector<float> Training::values() {

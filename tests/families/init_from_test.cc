@@ -87,7 +87,7 @@ TEST_F(InitFromTest, PlainExpertsWithBiases) {
   const RunConfig source = parse(dense);
   const std::unique_ptr<Model> model = build(source);
   for (TableEntry& entry : model->parameters().entries()) {  // no bias stays 0
-    std::vector<float> values = model->parameters().read(entry.authoritative());
+    std::vector<float> values = model->parameters().read(entry);
     for (size_t i = 0; i < values.size(); ++i) values[i] += 0.01f * static_cast<float>(i % 7);
     model->parameters().write(entry, values);
   }
@@ -112,7 +112,7 @@ TEST_F(InitFromTest, ASharedExpertStartsWithNothingToAdd) {
   EXPECT_LT(difference(config), 2e-5);
   const std::unique_ptr<Model> model = build(config);
   const TableEntry* w_in = model->parameters().find("layers.1.moe.dense.w_in");
-  for (const float x : model->parameters().read(w_in->authoritative())) EXPECT_NE(x, 0);
+  for (const float x : model->parameters().read(*w_in)) EXPECT_NE(x, 0);
 }
 
 TEST_F(InitFromTest, NoiseTellsTheExpertsApart) {
@@ -121,7 +121,7 @@ TEST_F(InitFromTest, NoiseTellsTheExpertsApart) {
     all.insert(all.end(), overrides.begin(), overrides.end());
     const std::unique_ptr<Model> model = build(parse(kDense + moe_yaml(2, 1, 24), all));
     const TableEntry* entry = model->parameters().find("layers.1.moe.experts.w_in");
-    return model->parameters().read(entry->authoritative());
+    return model->parameters().read(*entry);
   };
   const std::vector<float> exact = w_in({}), noisy = w_in({"model.init_from.noise=0.1"});
   const size_t half = exact.size() / 2;
@@ -147,7 +147,7 @@ TEST_F(InitFromTest, LayersByNumber) {
   const std::unique_ptr<Model> student = build(config);
   const auto values = [](Model& model, const std::string& name) {
     TableEntry* entry = model.parameters().find(name);
-    return model.parameters().read(entry->authoritative());
+    return model.parameters().read(*entry);
   };
   for (const char* part : {"attention.qkv.weight", "ffn.w_in", "attention_norm.weight"}) {
     EXPECT_EQ(values(*student, std::string("layers.0.") + part),

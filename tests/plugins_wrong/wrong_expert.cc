@@ -21,6 +21,7 @@ enum class Bug {
   kGradient,
   kGradMode,
   kDtypes,
+  kComputeGradient,
   kErrors,
   kEdges
 };
@@ -43,6 +44,7 @@ class Linear final : public ExpertType {
     spec.shape = {dims_.local_experts, dims_.model, dims_.model};
     spec.fan_in = dims_.model;
     to.parameter(spec);
+    if (bug == Bug::kComputeGradient) to.compute_gradient("w");
   }
   double flops_per_token() const override {
     return 2.0 * static_cast<double>(dims_.model * dims_.model);
@@ -89,6 +91,7 @@ class Linear final : public ExpertType {
     const TensorView grad = params["w"].grad();
     if (bug == Bug::kGradMode) ops::fill(exec, grad, 0);  // = where it should be +=
     ops::grouped_gemm_grad(exec, b, x, dy, params["w"]);
+    if (bug == Bug::kComputeGradient && grad.dtype != DType::kF32) ops::fill(exec, grad, 0);
   }
 
  private:
@@ -146,6 +149,8 @@ MOIETY_PLUGIN("wrong", "1.0.0") {
   plugin.add<Linear<Bug::kGradient>>("wrong_gradient", "forgets the combine weight in dx");
   plugin.add<Linear<Bug::kGradMode>>("wrong_grad_mode", "overwrites where it should add");
   plugin.add<Linear<Bug::kDtypes>>("wrong_dtypes", "gives zeros in half precision");
+  plugin.add<Linear<Bug::kComputeGradient>>("wrong_compute_gradient",
+                                            "promises a gradient that it does not write");
   plugin.add<Linear<Bug::kErrors>>("wrong_errors", "takes any dtype for the one it knows");
   plugin.add<Linear<Bug::kEdges>>("wrong_edges", "fails with one expert");
 }

@@ -5,6 +5,7 @@
 
 #include <moiety/optimizer.h>
 #include <moiety/plugin.h>
+#include <moiety/weight_storage.cuh>
 
 namespace {
 
@@ -22,6 +23,8 @@ enum class Bug {
   kRebind,
   kShards,
   kMasters,
+  kSplitMasters,
+  kGradientDtypes,
   kDescends,
   kEdges
 };
@@ -37,6 +40,9 @@ class Sgd final : public Optimizer {
   static constexpr Traits kTraits{.cuda = false};
   Sgd(const Options&, const ModelDims&) {}
 
+  const void* facet(std::string_view name) const override {
+    return kEveryStorage ? reads_weight_storage(name) : nullptr;
+  }
   std::vector<StateSpec> state(const ParamInfo&) const override {
     if (bug == Bug::kResume) return {};
     return {{.name = "momentum"}};
@@ -75,6 +81,7 @@ class Sgd final : public Optimizer {
 
   static void update(const ParamSlice& p, float* momentum, float lr, float factor) {
     const int64_t n = p.value.numel();
+    if (kEveryStorage) return update_every_storage(p, momentum, lr, factor);
     const float* grad = p.grad.data<float>();
     float norm = 1;
     if (bug == Bug::kShards) {  // by the shard's own norm, without asking for whole tensors
@@ -91,6 +98,17 @@ class Sgd final : public Optimizer {
     if (bug == Bug::kBounds && p.value.dtype == DType::kF32) p.value.data<float>()[n] = 0;
   }
 
+  static void update_every_storage(const ParamSlice& p, float* momentum, float lr, float factor) {
+    const WeightMemory memory(p, 0);
+    for (int64_t i = 0; i < p.value.numel(); ++i) {
+      float g = memory.gradient(i), w = memory.weight(i);
+      if (bug == Bug::kGradientDtypes && p.grad.dtype != DType::kF32) g *= 0.5f;
+      if (bug == Bug::kSplitMasters && p.master_low) w = p.value.data<BFloat16>()[i];
+      momentum[i] = 0.5f * momentum[i] + g * factor;
+      memory.set_weight(i, w - lr * momentum[i]);
+    }
+  }
+
   static float weight(const ParamSlice& p, int64_t i) {
     if (p.value.dtype == DType::kF32) return p.value.data<float>()[i];
     return bug == Bug::kMasters ? static_cast<float>(p.value.data<BFloat16>()[i])
@@ -105,6 +123,7 @@ class Sgd final : public Optimizer {
     p.value.data<BFloat16>()[i] = BFloat16(w);
   }
 
+  static constexpr bool kEveryStorage = bug == Bug::kSplitMasters || bug == Bug::kGradientDtypes;
   std::vector<ParamSlice> slices_;
   float lr_ = 0;
   mutable std::vector<std::vector<float>> hidden_;
@@ -124,6 +143,8 @@ MOIETY_PLUGIN("wrong", "1.0.0") {
   plugin.add<Sgd<Bug::kRebind>>("wrong_rebind", "ignores a second bind");
   plugin.add<Sgd<Bug::kShards>>("wrong_shards", "normalises by the shard");
   plugin.add<Sgd<Bug::kMasters>>("wrong_masters", "leaves the masters behind");
+  plugin.add<Sgd<Bug::kSplitMasters>>("wrong_split_masters", "reads the values for masters");
+  plugin.add<Sgd<Bug::kGradientDtypes>>("wrong_gradient_dtypes", "halves low-precision gradients");
   plugin.add<Sgd<Bug::kDescends>>("wrong_descends", "climbs");
   plugin.add<Sgd<Bug::kEdges>>("wrong_edges", "stops after 16384 elements");
 }

@@ -12,13 +12,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <moiety/exec.h>
-#include <moiety/optimizer.h>
+#include <moiety/weight_storage.cuh>
 
 namespace moiety {
 
@@ -26,119 +24,81 @@ inline constexpr int kMaxOptimizerStates = 4;
 
 /// A stretch of one tensor: the work of one block, or of one CPU thread.
 struct TensorChunk {
-  void* value = nullptr;  // dtype
-  float* master = nullptr;
-  const float* grad = nullptr;
+  WeightMemory memory = {};
   float* state[kMaxOptimizerStates] = {};
   int64_t size = 0;
   float lr_scale = 1, decay_scale = 1;
   int32_t scales = 0;  // the number of this pair of scales among the optimizer's
-  DType dtype = DType::kF32;
 };
 
-/// Rewrites element i: `f` sees the f32 weight and the gradient, unscaled and clipped.
-template <class T, class F>
-MOIETY_HD inline void update_element(const F& f, const typename F::Step& step, float grad_factor,
-                                     const TensorChunk& c, int64_t i) {
-  T* value = static_cast<T*>(c.value);
-  float state[F::kStates + 1];
-  for (int k = 0; k < F::kStates; ++k) state[k] = c.state[k][i];
-  float w;
-  if constexpr (std::is_same_v<T, float>) {
-    w = f(step, value[i], c.grad[i] * grad_factor, state);
-  } else {
-    w = f(step, c.master[i], c.grad[i] * grad_factor, state);
-    c.master[i] = w;
-  }
-  for (int k = 0; k < F::kStates; ++k) c.state[k][i] = state[k];
-  value[i] = static_cast<T>(w);
-}
-
-template <class T, class F>
-MOIETY_HD inline void update_chunk(const F& f, const typename F::Step& step, float grad_factor,
-                                   const TensorChunk& chunk, int64_t first, int64_t stride) {
-  const TensorChunk c = chunk;  // a copy: stores to floats cannot change it
-#if !defined(__CUDA_ARCH__)
-  if (stride == 1) {
-#pragma GCC ivdep
-    for (int64_t i = first; i < c.size; ++i) update_element<T>(f, step, grad_factor, c, i);
-    return;
-  }
-#endif
-  for (int64_t i = first; i < c.size; i += stride) update_element<T>(f, step, grad_factor, c, i);
-}
-
+/// Rewrites elements of a chunk: `f` sees the f32 weight and the gradient, unscaled and clipped.
 template <class F>
-MOIETY_HD inline void update_chunk_as(DType dtype, const F& f, const typename F::Step& step,
-                                      float grad_factor, const TensorChunk& c, int64_t first,
-                                      int64_t stride) {
-  if (dtype == DType::kF32) update_chunk<float>(f, step, grad_factor, c, first, stride);
-  if (dtype == DType::kBF16) update_chunk<BFloat16>(f, step, grad_factor, c, first, stride);
-  if (dtype == DType::kF16) update_chunk<Float16>(f, step, grad_factor, c, first, stride);
-}
+struct ChunkUpdate {
+  const F& f;
+  const typename F::Step& step;
+  float grad_factor;
+  const TensorChunk& chunk;
+  int64_t first = 0, stride = 1;  // of a GPU's threads
+
+  template <class Weights, class G>
+  MOIETY_HD void element(const TensorChunk& c, int64_t i) const {
+    float state[F::kStates + 1];
+    for (int k = 0; k < F::kStates; ++k) state[k] = c.state[k][i];
+    const auto g = static_cast<float>(static_cast<const G*>(c.memory.grad)[i]);
+    const float w = f(step, Weights::load(c.memory, i), g * grad_factor, state);
+    for (int k = 0; k < F::kStates; ++k) c.state[k][i] = state[k];
+    Weights::store(c.memory, i, w);
+  }
+
+  template <class Weights, class G>
+  MOIETY_HD void as() const {
+    const TensorChunk c = chunk;  // a copy: stores to floats cannot change it
+#if defined(__CUDA_ARCH__)
+    const int64_t whole = aligned_for_four<G>(c) ? c.size / 4 * 4 : 0;
+    for (int64_t i = 4 * first; i < whole; i += 4 * stride) four_elements<Weights, G>(c, i);
+    for (int64_t i = whole + first; i < c.size; i += stride) element<Weights, G>(c, i);
+#else
+#pragma GCC ivdep
+    for (int64_t i = 0; i < c.size; ++i) element<Weights, G>(c, i);
+#endif
+  }
 
 #if defined(__CUDACC__)
-/// Four neighbours, loaded and stored at once.
-template <class T>
-struct alignas(4 * sizeof(T)) FourElements {
-  T at[4];
+  template <class G>
+  __device__ static bool aligned_for_four(const TensorChunk& c) {
+    const WeightMemory& m = c.memory;
+    auto bits = reinterpret_cast<uintptr_t>(m.grad) * (4 / sizeof(G)) |
+                reinterpret_cast<uintptr_t>(m.master) | reinterpret_cast<uintptr_t>(m.low) * 2;
+    for (int k = 0; k < F::kStates; ++k) bits |= reinterpret_cast<uintptr_t>(c.state[k]);
+    bits |= reinterpret_cast<uintptr_t>(m.value) * (m.dtype == DType::kF32 ? 1 : 2);
+    return bits % 16 == 0;
+  }
+
+  /// Elements i to i + 3, of tensors that are aligned for it.
+  template <class Weights, class G>
+  __device__ void four_elements(const TensorChunk& c, int64_t i) const {
+    FourElements<float> state[F::kStates + 1];
+#pragma unroll
+    for (int k = 0; k < F::kStates; ++k) state[k] = four(c.state[k], i);
+    const FourElements<G> g = four(static_cast<const G*>(c.memory.grad), i);
+    FourElements<float> w = Weights::load_four(c.memory, i);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      float mine[F::kStates + 1];
+#pragma unroll
+      for (int k = 0; k < F::kStates; ++k) mine[k] = state[k].at[j];
+      w.at[j] = f(step, w.at[j], static_cast<float>(g.at[j]) * grad_factor, mine);
+#pragma unroll
+      for (int k = 0; k < F::kStates; ++k) state[k].at[j] = mine[k];
+    }
+#pragma unroll
+    for (int k = 0; k < F::kStates; ++k) four(c.state[k], i) = state[k];
+    Weights::store_four(c.memory, i, w);
+  }
+#endif
 };
 
-template <class T>
-__device__ inline FourElements<T>& four(T* from, int64_t i) {
-  return *reinterpret_cast<FourElements<T>*>(from + i);
-}
-
-/// update_element on elements i to i + 3, of tensors that are aligned for it.
-template <class T, class F>
-__device__ inline void update_four(const F& f, const typename F::Step& step, float grad_factor,
-                                   const TensorChunk& c, int64_t i) {
-  T* value = static_cast<T*>(c.value);
-  FourElements<float> state[F::kStates + 1], w;
-#pragma unroll
-  for (int k = 0; k < F::kStates; ++k) state[k] = four(c.state[k], i);
-  const FourElements<float> g = four(const_cast<float*>(c.grad), i);
-  if constexpr (std::is_same_v<T, float>) {
-    w = four(value, i);
-  } else {
-    w = four(c.master, i);
-  }
-  FourElements<T> rounded;
-#pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    float mine[F::kStates + 1];
-#pragma unroll
-    for (int k = 0; k < F::kStates; ++k) mine[k] = state[k].at[j];
-    w.at[j] = f(step, w.at[j], g.at[j] * grad_factor, mine);
-#pragma unroll
-    for (int k = 0; k < F::kStates; ++k) state[k].at[j] = mine[k];
-    rounded.at[j] = static_cast<T>(w.at[j]);
-  }
-#pragma unroll
-  for (int k = 0; k < F::kStates; ++k) four(c.state[k], i) = state[k];
-  if constexpr (!std::is_same_v<T, float>) four(c.master, i) = w;
-  four(value, i) = rounded;
-}
-
-template <int kStates>
-__device__ inline bool aligned_for_four(const TensorChunk& c) {
-  auto bits = reinterpret_cast<uintptr_t>(c.grad) | reinterpret_cast<uintptr_t>(c.master);
-  for (int k = 0; k < kStates; ++k) bits |= reinterpret_cast<uintptr_t>(c.state[k]);
-  bits |= reinterpret_cast<uintptr_t>(c.value) * (c.dtype == DType::kF32 ? 1 : 2);
-  return bits % 16 == 0;
-}
-
-template <class T, class F>
-__device__ inline void update_chunk_by_fours(const F& f, const typename F::Step& step,
-                                             float grad_factor, const TensorChunk& chunk) {
-  const TensorChunk c = chunk;
-  const int64_t whole = aligned_for_four<F::kStates>(c) ? c.size / 4 * 4 : 0;
-  for (int64_t i = 4 * int64_t{threadIdx.x}; i < whole; i += 4 * int64_t{blockDim.x}) {
-    update_four<T>(f, step, grad_factor, c, i);
-  }
-  update_chunk<T>(f, step, grad_factor, c, whole + threadIdx.x, blockDim.x);
-}
-
+#if defined(__CUDACC__)
 /// What a launch prepares for each pair of scales: bias corrections take double-precision powers.
 template <class F>
 __global__ void prepare_steps_kernel(F f, const StepState* state, const float2* scales, int count,
@@ -153,10 +113,8 @@ __global__ void multi_tensor_kernel(F f, const StepState* state, const TensorChu
   if (state->skip != 0) return;
   const TensorChunk& c = chunks[blockIdx.x];
   const typename F::Step step = steps[c.scales];
-  const float factor = state->grad_factor;
-  if (c.dtype == DType::kF32) update_chunk_by_fours<float>(f, step, factor, c);
-  if (c.dtype == DType::kBF16) update_chunk_by_fours<BFloat16>(f, step, factor, c);
-  if (c.dtype == DType::kF16) update_chunk_by_fours<Float16>(f, step, factor, c);
+  with_storage(c.memory, ChunkUpdate<F>{f, step, state->grad_factor, c, int64_t{threadIdx.x},
+                                        int64_t{blockDim.x}});
 }
 #endif
 
@@ -164,6 +122,7 @@ __global__ void multi_tensor_kernel(F f, const StepState* state, const TensorChu
 template <class F>
 class MultiTensorOptimizer : public Optimizer {
  public:
+  const void* facet(std::string_view name) const override { return reads_weight_storage(name); }
   std::vector<StateSpec> state(const ParamInfo&) const override {
     std::vector<StateSpec> specs;
     for (const char* name : state_names_) specs.push_back({.name = name});
@@ -220,14 +179,10 @@ class MultiTensorOptimizer : public Optimizer {
     if (work.step->skip != 0) return;
     const TensorChunk& c = work.chunks[row];
     const auto step = work.f->prepare(*work.step, c.lr_scale, c.decay_scale);
-    update_chunk_as(c.dtype, *work.f, step, work.step->grad_factor, c, 0, 1);
+    with_storage(c.memory, ChunkUpdate<F>{*work.f, step, work.step->grad_factor, c});
   }
 
   void append(const ParamSlice& p, std::vector<TensorChunk>* chunks) {
-    if (p.value.dtype != DType::kF32 && !p.master) {
-      throw Error(p.info.name + ": the optimizer needs an f32 master beside a " +
-                  name_of(p.value.dtype) + " value");
-    }
     const std::array<float, 2> pair = {p.info.lr_scale, p.info.decay_scale};
     const auto known = std::find(scales_.begin(), scales_.end(), pair);
     const auto number = static_cast<int32_t>(known - scales_.begin());
@@ -235,14 +190,11 @@ class MultiTensorOptimizer : public Optimizer {
     const int64_t size = p.value.numel();
     for (int64_t at = 0; at < size; at += kChunk) {
       TensorChunk c;
-      c.value = static_cast<char*>(p.value.ptr) + at * size_of(p.value.dtype);
-      if (p.master) c.master = p.master.template data<float>() + at;
-      c.grad = p.grad.template data<float>() + at;
+      c.memory = WeightMemory(p, at);
       for (size_t k = 0; k < p.state.size(); ++k) c.state[k] = p.state[k].data<float>() + at;
       c.size = std::min(kChunk, size - at);
       c.lr_scale = p.info.lr_scale, c.decay_scale = p.info.decay_scale;
       c.scales = number;
-      c.dtype = p.value.dtype;
       chunks->push_back(c);
     }
   }

@@ -25,9 +25,9 @@ struct StateSpec {
 struct ParamSlice {
   ParamInfo info;
   TensorView value = {};       // what the model reads
-  TensorView master = {};      // f32, empty when value is f32
-  TensorView master_low = {};  // u16 bits below a bf16 value, instead of master
-  ConstTensorView grad = {};
+  TensorView master = {};      // f32; empty when value is f32, or with master_low
+  TensorView master_low = {};  // u16 bits below a bf16 value, instead of master: master_weight.h
+  ConstTensorView grad = {};   // f32, or the dtype of value
   std::vector<TensorView> state = {};  // in the order of state()
 };
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <moiety/exec.h>
-#include <moiety/optimizer.h>
+#include <moiety/weight_storage.cuh>
 
 namespace moiety {
 
@@ -31,26 +31,18 @@ inline MatrixShape matrix_shape(const std::vector<int64_t>& shape, bool expert) 
   }
 }
 
-/// One matrix. Element (r, c) lies at r * pitch + c of every pointer.
+/// One matrix. Element (r, c) is number r * pitch + c of its memory and of every state.
 struct ParamMatrix {
-  void* value = nullptr;
-  float* master = nullptr;  // nullptr where value is f32
-  const float* grad = nullptr;
+  WeightMemory memory = {};
   float* state[2] = {};  // those that are shaped like the parameter
+  int64_t first = 0;     // of the parameter's elements
   int64_t rows = 0, columns = 0, pitch = 0;
   int64_t first_tile = 0, tiles = 0;
   float lr_scale = 1, decay_scale = 1;
-  DType dtype = DType::kF32;
 
-  MOIETY_HD float weight(int64_t i) const {
-    return master != nullptr ? master[i] : static_cast<const float*>(value)[i];
-  }
-  MOIETY_HD void set_weight(int64_t i, float w) const {
-    if (master != nullptr) master[i] = w;
-    if (dtype == DType::kF32) static_cast<float*>(value)[i] = w;
-    if (dtype == DType::kBF16) static_cast<BFloat16*>(value)[i] = BFloat16(w);
-    if (dtype == DType::kF16) static_cast<Float16*>(value)[i] = Float16(w);
-  }
+  MOIETY_HD float gradient(int64_t i) const { return memory.gradient(i); }
+  MOIETY_HD float weight(int64_t i) const { return memory.weight(i); }
+  MOIETY_HD void set_weight(int64_t i, float w) const { memory.set_weight(i, w); }
 };
 
 /// A part of one matrix: the work of one block.
@@ -69,15 +61,11 @@ struct MatrixTile {
 /// The matrices of several parameters on the host, then on the device.
 class ParamMatrices {
  public:
-  /// Throws Error on a tensor that is cut, or a low-precision value without an f32 master.
+  /// Throws Error on a tensor that is cut, or a value of 16 bits without a master.
   void add(const ParamSlice& p) {
     const auto rank = static_cast<size_t>(p.value.rank);
     if (rank != p.info.shape.size()) {
       throw Error(p.info.name + ": the optimizer needs the whole tensor, got a part of it");
-    }
-    if (p.value.dtype != DType::kF32 && !p.master) {
-      throw Error(p.info.name + ": the optimizer needs an f32 master beside a " +
-                  name_of(p.value.dtype) + " value");
     }
     const std::vector<int64_t> local(p.value.shape.begin(),
                                      p.value.shape.begin() + static_cast<std::ptrdiff_t>(rank));
@@ -111,15 +99,13 @@ class ParamMatrices {
 
   void append(const ParamSlice& p, const MatrixShape& shape, int64_t at, int64_t pitch) {
     ParamMatrix m;
-    m.value = static_cast<char*>(p.value.ptr) + at * size_of(p.value.dtype);
-    if (p.master) m.master = p.master.data<float>() + at;
-    m.grad = p.grad.data<float>() + at;
+    m.memory = WeightMemory(p, at);
+    m.first = at;
     for (size_t k = 0; k < std::min<size_t>(p.state.size(), 2); ++k) {
       if (p.state[k].numel() == p.value.numel()) m.state[k] = p.state[k].data<float>() + at;
     }
     m.rows = shape.rows, m.columns = shape.columns, m.pitch = pitch;
     m.lr_scale = p.info.lr_scale, m.decay_scale = p.info.decay_scale;
-    m.dtype = p.value.dtype;
     m.first_tile = tile_count();
     const int64_t width = std::clamp<int64_t>(m.columns, 1, kTile), height = kTile / width;
     for (int64_t r = 0; r < m.rows; r += height) {

@@ -40,8 +40,10 @@ class MOIETY_API Parameter {
  public:
   struct Impl;
   explicit Parameter(Impl* impl) : impl_(impl) {}
-  TensorView value() const;    ///< compute dtype, or f32 with keep_f32; local shape
-  TensorView grad() const;     ///< f32, contiguous; empty with GradMode::kNone
+  TensorView value() const;  ///< compute dtype, or f32 with keep_f32; local shape
+  /// Contiguous; empty with GradMode::kNone. f32, or with Declarations::compute_gradient perhaps
+  /// value()'s dtype; then always with GradMode::kOverwrite.
+  TensorView grad() const;
   GradMode grad_mode() const;  ///< kOverwrite in the first micro-batch of a step: no memset needed
   /// Kept fresh by the core after each update. A format is first asked for outside graph capture.
   ComputeCopy compute_copy(Format format) const;
@@ -66,6 +68,10 @@ class MOIETY_API Declarations {
   struct Impl;
   explicit Declarations(Impl* impl) : impl_(impl) {}
   void parameter(const ParamSpec& spec);
+  /// The gradient of the declared parameter `name` may be in the compute dtype: its backward writes
+  /// it once a call, through ops of the core or by grad().dtype. Without this it is f32. Throws
+  /// Error on a name that was not declared.
+  void compute_gradient(std::string_view name);
   /// Zero-filled, saved in checkpoints, never seen by the optimizer. params["name"].value().
   void buffer(std::string_view name, DType dtype, std::initializer_list<int64_t> shape);
 

@@ -12,7 +12,7 @@
 
 namespace moiety {
 
-enum class DType : uint8_t { kF32, kBF16, kF16, kF8E4M3, kF8E5M2, kI32, kI64, kU8 };
+enum class DType : uint8_t { kF32, kBF16, kF16, kF8E4M3, kF8E5M2, kI32, kI64, kU8, kU16 };
 enum class DeviceType : uint8_t { kCpu, kCuda };
 
 MOIETY_API int64_t size_of(DType dtype);      ///< bytes of an element
@@ -38,6 +38,8 @@ template <>
 struct DTypeOf<int64_t> : std::integral_constant<DType, DType::kI64> {};
 template <>
 struct DTypeOf<uint8_t> : std::integral_constant<DType, DType::kU8> {};
+template <>
+struct DTypeOf<uint16_t> : std::integral_constant<DType, DType::kU16> {};
 
 inline constexpr int kMaxRank = 4;
 

@@ -58,6 +58,7 @@ class Adafactor final : public Optimizer {
     return specs;
   }
   bool needs_whole_tensors() const override { return true; }
+  const void* facet(std::string_view name) const override { return reads_weight_storage(name); }
 
   void bind(Exec& exec, std::span<const ParamSlice> slices) override {
     matrices_ = {};
@@ -92,7 +93,7 @@ class Adafactor final : public Optimizer {
  private:
   /// Of matrix `i` of a parameter.
   Factors factors_of(const ParamSlice& p, const ParamMatrix& m, int64_t i) {
-    const int64_t at = m.grad - p.grad.data<float>();
+    const int64_t at = m.first;
     Factors f;
     f.first_row = rows_;
     f.first_column_block = column_blocks_;

@@ -62,7 +62,7 @@ struct Work {
   /// g / sqrt(variance), the row's mean and the column's making up the variance.
   MOIETY_HD float update(const ParamMatrix& m, const Factors& f, float mean_row, int64_t r,
                          int64_t c, int64_t i) const {
-    const float g = m.grad[i] * step->grad_factor;
+    const float g = m.gradient(i) * step->grad_factor;
     if (f.row == nullptr) return g / sqrtf(f.variance[i]);
     return g / sqrtf(f.row[r] / mean_row * f.column[c]);
   }
@@ -74,8 +74,10 @@ struct RowFactors {
   MOIETY_HD void run(int64_t block, int64_t lane, int64_t lanes, double* sums) const {
     const int64_t n = work.find(block, &Factors::first_row);
     const ParamMatrix m = work.matrices[n];
-    const float* g = m.grad + (block - work.factors[n].first_row) * m.pitch;
-    for (int64_t c = lane; c < m.columns; c += lanes) sums[0] += work.squared(g[c]);
+    const int64_t row = (block - work.factors[n].first_row) * m.pitch;
+    for (int64_t c = lane; c < m.columns; c += lanes) {
+      sums[0] += work.squared(m.gradient(row + c));
+    }
   }
   MOIETY_HD void finish(int64_t block, const double* sums) const {
     if (work.step->skip != 0) return;
@@ -99,14 +101,14 @@ struct ColumnFactors {
 #if defined(__CUDA_ARCH__)
     for (int64_t c = begin + lane; c < end; c += lanes) {
       double sum = 0;
-      for (int64_t r = 0; r < m.rows; ++r) sum += work.squared(m.grad[r * m.pitch + c]);
+      for (int64_t r = 0; r < m.rows; ++r) sum += work.squared(m.gradient(r * m.pitch + c));
       column[c] = work.mixed(column[c], sum / rows);
     }
 #else
     double sums[kColumns] = {};  // row by row, as they lie
     for (int64_t r = 0; r < m.rows; ++r) {
       for (int64_t c = begin + lane; c < end; c += lanes) {
-        sums[c - begin] += work.squared(m.grad[r * m.pitch + c]);
+        sums[c - begin] += work.squared(m.gradient(r * m.pitch + c));
       }
     }
     for (int64_t c = begin + lane; c < end; c += lanes) {
@@ -144,7 +146,7 @@ struct Sizes {
     const float mean = work.mean[tile.matrix];
     double weights = 0, updates = 0;
     tile.each(m, lane, lanes, [&](int64_t r, int64_t c, int64_t i) {
-      if (f.row == nullptr) f.variance[i] = work.mixed(f.variance[i], work.squared(m.grad[i]));
+      if (f.row == nullptr) f.variance[i] = work.mixed(f.variance[i], work.squared(m.gradient(i)));
       const auto u = static_cast<double>(work.update(m, f, mean, r, c, i));
       const auto w = static_cast<double>(m.weight(i));
       weights += w * w;

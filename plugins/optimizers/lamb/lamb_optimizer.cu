@@ -78,7 +78,7 @@ struct Moments {
                keep2 = static_cast<float>(b2), add2 = static_cast<float>(1 - b2);
     double weights = 0, directions = 0;
     tile.each(m, lane, lanes, [&](int64_t, int64_t, int64_t i) {
-      const float g = m.grad[i] * factor, w = m.weight(i);
+      const float g = m.gradient(i) * factor, w = m.weight(i);
       const float mean = keep1 * m.state[0][i] + add1 * g;
       const float variance = keep2 * m.state[1][i] + add2 * (g * g);
       m.state[0][i] = mean;
@@ -140,6 +140,7 @@ class Lamb final : public Optimizer {
     return {{.name = "mean"}, {.name = "variance"}};
   }
   bool needs_whole_tensors() const override { return true; }
+  const void* facet(std::string_view name) const override { return reads_weight_storage(name); }
 
   void bind(Exec& exec, std::span<const ParamSlice> slices) override {
     matrices_ = {};

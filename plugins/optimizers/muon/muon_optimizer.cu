@@ -66,6 +66,7 @@ class Muon final : public Optimizer {
     return rest_.state(info);
   }
   bool needs_whole_tensors() const override { return true; }
+  const void* facet(std::string_view name) const override { return reads_weight_storage(name); }
 
   void bind(Exec& exec, std::span<const ParamSlice> slices) override {
     matrices_ = {};

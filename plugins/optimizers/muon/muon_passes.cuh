@@ -44,7 +44,7 @@ struct Momentum {
     const auto fresh = static_cast<float>(1 - work.rule.momentum);
     double squares = 0;
     tile.each(m, lane, lanes, [&](int64_t, int64_t, int64_t i) {
-      const float g = m.grad[i] * factor;
+      const float g = m.gradient(i) * factor;
       const float momentum = m.state[0][i] + (g - m.state[0][i]) * fresh;
       m.state[0][i] = momentum;
       const auto x = static_cast<double>(work.cell.rounded(work.direction(momentum, g)));
@@ -87,7 +87,7 @@ struct Spread {
     const ParamMatrix m = work.matrices[tile.matrix];
     const float factor = work.step->grad_factor, length = norm[tile.matrix];
     tile.each(m, lane, lanes, [&](int64_t r, int64_t c, int64_t i) {
-      const float u = work.direction(m.state[0][i], m.grad[i] * factor);
+      const float u = work.direction(m.state[0][i], m.gradient(i) * factor);
       work.cell.store(x, place(tile.matrix, r, c), work.cell.rounded(u) / length);
     });
   }

@@ -35,6 +35,7 @@ struct TableOptions {
   int64_t vocab = 7;
   const char* norm = "final_norm.weight";
   bool state = true;
+  bool split = false;  // the bits below the values in place of masters
 };
 
 class State {
@@ -51,7 +52,7 @@ class State {
     table.add("frozen.weight", spec);
     table.declare("layers.1.moe.experts", experts_, /*expert=*/true, 1);
     table.freeze({"frozen.*"});
-    table.allocate(context_, options.compute, /*gradients=*/true);
+    table.allocate(context_, {.compute = options.compute, .split_masters = options.split});
     if (options.state) table.slices(TwoMoments());
     fill(seed);
   }
@@ -70,7 +71,9 @@ class State {
 
  private:
   static std::vector<TensorView> tensors(TableEntry& entry) {
-    std::vector<TensorView> out = {entry.authoritative(), entry.parameter.value};
+    std::vector<TensorView> out = {entry.parameter.value};
+    if (entry.master) out.push_back(entry.master);
+    if (entry.master_low) out.push_back(entry.master_low);
     out.insert(out.end(), entry.state.begin(), entry.state.end());
     return out;
   }

@@ -38,8 +38,7 @@ class ExpertShapes : public testing::Test {
   }
   std::vector<float> values(const std::string& name) {
     const TableEntry* entry = model_->parameters().find(name);
-    return entry == nullptr ? std::vector<float>{}
-                            : model_->parameters().read(entry->authoritative());
+    return entry == nullptr ? std::vector<float>{} : model_->parameters().read(*entry);
   }
   Ints shape(const std::string& name) {
     const TableEntry* entry = model_->parameters().find(name);

@@ -2,6 +2,7 @@
 #include "core/model/parameter_table.h"
 
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include "core/model/initialize.h"
@@ -19,6 +20,7 @@ class Declared final : public Component {
     matrix.shape = {experts_, 6, 8};
     matrix.fan_in = 6;
     to.parameter(matrix);
+    to.compute_gradient("w");
     ParamSpec bias;
     bias.name = "b";
     bias.shape = {experts_, 8};
@@ -54,9 +56,7 @@ class ParameterTableTest : public DeviceTest {
     norm.init = Init::kOnes;
     table_.add("final_norm.weight", norm);
   }
-  std::vector<float> values(const char* name) {
-    return table_.read(table_.find(name)->authoritative());
-  }
+  std::vector<float> values(const char* name) { return table_.read(*table_.find(name)); }
 
   Declared component_{4};
   ParameterTable table_;
@@ -84,6 +84,60 @@ TEST_P(ParameterTableTest, NamesDtypesAndCounts) {
   EXPECT_THROW(table_.add("later", {}), Error);
 }
 
+TEST_P(ParameterTableTest, GradientsInTheComputeDtypeWhereTheBackwardAllowsIt) {
+  table_.allocate(*context_, {.compute = DType::kBF16, .gradient = DType::kBF16});
+  const Params params(handle_);
+  EXPECT_EQ(params["w"].grad().dtype, DType::kBF16);
+  EXPECT_EQ(params["b"].grad().dtype, DType::kF32);
+  EXPECT_EQ(table_.find("final_norm.weight")->parameter.grad.dtype, DType::kF32);
+  EXPECT_EQ(table_.slices(OneMoment())[0].grad.dtype, DType::kBF16);
+  EXPECT_THROW(table_.set_grad_mode(GradMode::kAccumulate), Error);
+  ParameterTable other;
+  ParamSpec plain;
+  plain.shape = {3, 3};
+  other.add("plain", plain);
+  other.allocate(*context_, {.compute = DType::kBF16, .gradient = DType::kBF16});
+  EXPECT_EQ(other.find("plain")->parameter.grad.dtype, DType::kF32);
+  other.set_grad_mode(GradMode::kAccumulate);
+}
+
+/// The same weights and values in both forms, however they come in.
+TEST_P(ParameterTableTest, SplitMastersHoldTheSameWeights) {
+  ParameterTable split;
+  split.declare("layers.0.moe.experts", component_, true, 0);
+  table_.allocate(*context_, DType::kBF16, true);
+  split.allocate(*context_, {.compute = DType::kBF16, .split_masters = true});
+  table_.initialize(7, 0.02, 4);
+  split.initialize(7, 0.02, 4);
+  TableEntry &one = *table_.find("layers.0.moe.experts.w"),
+             &two = *split.find("layers.0.moe.experts.w");
+  EXPECT_FALSE(two.master);
+  EXPECT_TRUE(two.master_low);
+  EXPECT_EQ(two.master_low.ptr, split.slices(OneMoment())[0].master_low.ptr);
+  const auto compare = [&] {
+    const std::vector<float> a = table_.read(one), b = split.read(two);
+    EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
+    EXPECT_EQ(table_.read(one.parameter.value), split.read(two.parameter.value));
+  };
+  compare();
+  std::vector<float> values = normal(192, 5);
+  // Ties of both signs, the ends of the range, zeros, a number below the normal ones.
+  const float edges[] = {0x1.01p0f, 0x1.03p0f, -0x1.01p0f, -0x1.03p0f,   0x1.fffffep127f,
+                         0.f,       -0.f,      0x1p-149f,  -0x1.8p-130f, INFINITY};
+  std::copy(std::begin(edges), std::end(edges), values.begin());
+  table_.write(one, values);
+  split.write(two, values);
+  EXPECT_EQ(table_.read(one), values);
+  compare();
+  std::vector<float> part(50);
+  split.read_part(two, 3, 50, part.data());
+  EXPECT_EQ(part, std::vector<float>(values.begin() + 3, values.begin() + 53));
+  table_.write(one, std::vector<float>(192, NAN));
+  split.write(two, std::vector<float>(192, NAN));
+  for (const float x : split.read(two)) EXPECT_TRUE(std::isnan(x));
+  for (const float x : split.read(two.parameter.value)) EXPECT_TRUE(std::isnan(x));
+}
+
 TEST_P(ParameterTableTest, RefusesANameTwice) {
   EXPECT_THROW(table_.declare("layers.0.moe.experts", component_, true, 0), Error);
 }
@@ -99,9 +153,9 @@ TEST_P(ParameterTableTest, InitialValuesDependOnSeedNameAndIndexAlone) {
   other.allocate(*context_, dtype(), false);
   other.initialize(7, 0.02, 4);
   const auto w = values("layers.0.moe.experts.w");
-  EXPECT_EQ(w, other.read(other.find("layers.0.moe.experts.w")->authoritative()));
+  EXPECT_EQ(w, other.read(*other.find("layers.0.moe.experts.w")));
   other.initialize(8, 0.02, 4);
-  EXPECT_NE(w, other.read(other.find("layers.0.moe.experts.w")->authoritative()));
+  EXPECT_NE(w, other.read(*other.find("layers.0.moe.experts.w")));
   for (const float b : values("layers.0.moe.experts.b")) EXPECT_LE(std::abs(b), 0.25f);
   EXPECT_EQ(values("final_norm.weight"), std::vector<float>(8, 1.f));
   EXPECT_NE(std::vector<float>(w.begin(), w.begin() + 48),
@@ -169,7 +223,7 @@ TEST_P(ParameterTableTest, CopiesFollowTheValue) {
   check();
   table_.write(entry, normal(192, 5));
   check();
-  EXPECT_EQ(table_.read(entry.authoritative()), normal(192, 5));
+  EXPECT_EQ(table_.read(entry), normal(192, 5));
   EXPECT_THROW(table_.write(entry, normal(3, 5)), Error);
 }
 

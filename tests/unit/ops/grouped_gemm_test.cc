@@ -137,6 +137,37 @@ TEST_P(GroupedGemmTest, GradientSumsAnExpertsSegments) {
   }
 }
 
+/// A gradient in the operands' dtype is summed in f32 and rounded once; where it is added to what
+/// was there, the sum may be rounded before.
+TEST_P(GroupedGemmTest, GradientInTheOperandsDtype) {
+  for (const Layout& l : kLayouts) {
+    const TensorView a =
+        put(normal(static_cast<size_t>(l.slots * l.in), 1), dtype(), {l.slots, l.in});
+    const TensorView dout =
+        put(normal(static_cast<size_t>(l.slots * l.out), 2), dtype(), {l.slots, l.out});
+    const std::vector<float> before = normal(static_cast<size_t>(l.experts * l.in * l.out), 3, 4.f);
+    for (const GradMode mode : {GradMode::kOverwrite, GradMode::kAccumulate}) {
+      const TensorView narrow = put(before, dtype(), {l.experts, l.in, l.out});
+      const std::vector<float> start = get(narrow);
+      const TensorView wide = put(start, DType::kF32, {l.experts, l.in, l.out});
+      ops::grouped_gemm_grad(exec_, put_segments(l), a, dout, parameter(wide, mode));
+      ops::grouped_gemm_grad(exec_, put_segments(l), a, dout, parameter(narrow, mode));
+      const std::vector<float> expected = get(wide), got = get(narrow);
+      const double unit = dtype() == DType::kBF16 ? 0x1p-8 : dtype() == DType::kF16 ? 0x1p-11 : 0;
+      for (size_t i = 0; i < expected.size(); ++i) {
+        auto size = static_cast<double>(std::abs(expected[i]));
+        if (mode == GradMode::kAccumulate) size += std::abs(expected[i] - start[i]);
+        ASSERT_NEAR(got[i], expected[i], unit * size + 2e-5) << l.slots << " slots, element " << i;
+      }
+    }
+  }
+  const TensorView a = put(normal(40 * 17, 1), dtype(), {40, 17});
+  const TensorView grad = make(DType::kI32, {3, 17, 17});
+  EXPECT_THROW(ops::grouped_gemm_grad(exec_, put_segments(kLayouts[1]), a, a,
+                                      parameter(grad, GradMode::kOverwrite)),
+               Error);
+}
+
 TEST_P(GroupedGemmTest, FrozenWeightsGetNoGradient) {
   const Layout& l = kLayouts[1];
   const TensorView a = put(normal(40 * 17, 1), dtype(), {40, 17});

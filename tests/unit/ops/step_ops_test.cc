@@ -49,6 +49,28 @@ TEST_P(StepOpsTest, GlobalNormIsTheRootOfAllSquares) {
   }
 }
 
+TEST_P(StepOpsTest, GlobalNormReadsEveryFloatType) {
+  for (const int64_t n : {1, 77, 65536 + 8, 200000}) {
+    const auto a = normal(static_cast<size_t>(n), 1), b = normal(static_cast<size_t>(n), 2),
+               c = normal(static_cast<size_t>(n), 3);
+    const std::vector<TensorView> tensors = {put(a, DType::kF32, {n}), put(b, DType::kBF16, {n}),
+                                             put(c, DType::kF16, {n})};
+    double sum = 0;
+    for (const TensorView& tensor : tensors) {
+      for (const float x : get(tensor)) sum += static_cast<double>(x) * static_cast<double>(x);
+    }
+    const TensorView out = make(DType::kF32, {1});
+    ops::global_norm(exec_, ops::TensorList(exec_, tensors), out);
+    EXPECT_NEAR(get(out)[0], std::sqrt(sum), 1e-7 * std::sqrt(sum)) << n;
+  }
+  std::vector<float> values(4096, 1.f);
+  values[4000] = INFINITY;
+  const std::vector<TensorView> tensors = {put(values, DType::kBF16, {4096})};
+  const TensorView out = make(DType::kF32, {1});
+  ops::global_norm(exec_, ops::TensorList(exec_, tensors), out);
+  EXPECT_FALSE(std::isfinite(get(out)[0]));
+}
+
 TEST_P(StepOpsTest, GlobalNormOfLargeGradientsIsFinite) {
   const std::vector<TensorView> tensors = {
       put(std::vector<float>(4, 1e30f), DType::kF32, {4})};  // squares beyond f32

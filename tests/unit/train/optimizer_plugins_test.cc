@@ -6,6 +6,7 @@
 #include <functional>
 #include <numeric>
 
+#include <moiety/master_weight.h>
 #include <moiety/optimizer.h>
 
 #include "core/plugin/registry.h"
@@ -139,7 +140,7 @@ class OptimizerPlugins : public DeviceTest {
   }
 
   float rounded(float x) const {
-    return dtype() == DType::kBF16 ? static_cast<float>(BFloat16(x))
+    return dtype() == DType::kBF16 ? static_cast<float>(value_of_master<BFloat16>(x))
                                    : static_cast<float>(Float16(x));
   }
 

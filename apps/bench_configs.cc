@@ -99,18 +99,19 @@ int steps(const Arguments& a) {
     DeviceContext context = open_bench_device(a.device);
     report = begin_report(a, context);
   }
-  std::string phases;
+  std::string tables;
   for (const fs::path& file : files) {
     PluginRegistry plugins = a.plugins.registry();
     const RunConfig config = load_config(file, load_options(a), plugins);
     const bench::StepBench step =
         bench::bench_step(config, file.stem(), plugins, {a.iterations, a.profile});
     report.rows.push_back(step.row);
-    if (!step.phases.empty()) phases += fmt::format("\n{}\n{}", file.stem().string(), step.phases);
+    tables += fmt::format("\n{}: {}", file.stem().string(), step.memory);
+    if (!step.phases.empty()) tables += fmt::format("\n{}\n{}", file.stem().string(), step.phases);
     if (!a.trace.empty()) replace_file(a.trace, step.trace);
   }
   const int code = finish_report(a, std::move(report));
-  std::fputs(phases.c_str(), stdout);
+  std::fputs(tables.c_str(), stdout);
   return code;
 }
 

@@ -47,7 +47,8 @@ Json to_json(const Report& report) {
                            {"tflops", row.rate()},
                            {"ktokens_per_second", thousand_tokens(row)},
                            {"peak_gib", row.peak_gib},
-                           {"detail", row.detail}});
+                           {"detail", row.detail},
+                           {"memory", row.memory}});
   }
   return Json::Object{{"device", report.device},
                       {"burst_tflops", report.ceilings.burst},

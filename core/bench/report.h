@@ -18,6 +18,7 @@ struct Row {
   double tokens = 0;     // of a call; 0 = not counted
   double peak_gib = 0;   // memory of the device, by our allocations
   std::string detail;    // what else was seen: errors, dropped share, graph
+  Json memory = {};      // bytes by what they are for; null where they were not counted
   bool right = true;     // within kTolerance of its reference; otherwise it was not timed
   double rate() const { return times.median > 0 ? teraflops / times.median * 1e3 : 0; }
 };

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/base/strings.h"
 #include "core/train/batch_loader.h"
 #include "core/train/graph_mode.h"
+#include "core/train/memory_report.h"
 #include "core/train/profile.h"
 #include "core/train/session.h"
 #include "core/train/step_runner.h"
@@ -15,8 +17,8 @@ namespace moiety::bench {
 
 namespace {
 
-/// The first step sizes the arenas, the second is captured.
-constexpr int kWarmUp = 4;
+/// After the first step, which sizes the arenas; the next one is captured.
+constexpr int kWarmUp = 3;
 constexpr double kGiB = 1 << 30;
 
 std::vector<float> on_host(const DeviceContext& context, const TensorView& tensor) {
@@ -83,6 +85,7 @@ StepBench bench_step(const RunConfig& config, const std::string& name, PluginReg
                      const StepBenchOptions& options) {
   const Session session = make_session(config, plugins);
   DeviceContext& context = *session.context;
+  context.reset_peak();
   const BatchLayout layout(train_shape(config), *session.data, config.model.vocab_size,
                            end_of_document_token(*session.objective));
   StepRunner runner({session.context.get(), session.model.get(), session.objective.get(),
@@ -96,10 +99,20 @@ StepBench bench_step(const RunConfig& config, const std::string& name, PluginReg
   StepBench out;
   out.row.what = "step", out.row.shape = name;
   out.row.tokens = static_cast<double>(layout.shape().tokens());
+  loader.next(context, runner.batch());
+  const MemoryReport memory = run_first_step(config, session, runner, graph);
   out.row.times = time_calls(context, kWarmUp, options.iterations, [&](int) {
     loader.next(context, runner.batch());
     runner.run(graph);
   });
+  // After the graph, and whatever the driver loaded later: what the first step told in advance.
+  const DeviceMemory end = device_memory(context);
+  const bool gpu = context.device().type == DeviceType::kCuda;
+  const size_t used = gpu ? end.total - end.free : context.peak_bytes();
+  out.memory = fmt::format("memory after the first step\n{}\n  in use after the last one {}\n",
+                           memory_table(memory), short_bytes(static_cast<double>(used)));
+  out.row.memory = to_json(memory);
+  out.row.memory.set("in_use_at_the_end", used);
   const Routing routing = last_routing(context, runner);
   out.row.teraflops = teraflops(*session.model, routing, out.row.tokens);
   out.row.peak_gib = static_cast<double>(context.peak_bytes()) / kGiB;

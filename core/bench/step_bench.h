@@ -16,6 +16,7 @@ struct StepBenchOptions {
 
 struct StepBench {
   Row row;
+  std::string memory;  // a table, of the first step
   std::string phases;  // a table, or empty
   std::string trace;   // of the same steps, see StepProfile::chrome_trace; or empty
 };

@@ -18,9 +18,14 @@ namespace {
 /// The first bytes say enough about a text, and counting stays cheap.
 constexpr int64_t kEntropyBytes = int64_t{64} << 20;
 
-const char* precision_text(Precision precision) {
-  if (precision == Precision::kBF16) return "bf16, f32 masters";
-  return precision == Precision::kF16 ? "fp16, f32 masters, loss scaling" : "f32";
+std::string precision_text(const RunConfig& config) {
+  if (config.precision == Precision::kF32) return "f32";
+  const bool narrow = table_form(config).gradient != DType::kF32;
+  const std::string masters =
+      config.split_masters ? "f32 masters as values and their low bits" : "f32 masters";
+  const std::string gradients = narrow ? ", matrices' gradients alike" : "";
+  return config.precision == Precision::kBF16 ? "bf16, " + masters + gradients
+                                              : "fp16, " + masters + ", loss scaling" + gradients;
 }
 
 }  // namespace
@@ -41,9 +46,14 @@ std::string start_report(const RunConfig& config, const Session& session,
   text += fmt::format("parameters  {}: {} dense, {} in experts, {} frozen\n", count(table.total()),
                       count(table.total() - experts), count(experts), count(frozen));
   text += param_groups_report(config.param_groups, table);
-  text += fmt::format("precision   {}\n", precision_text(config.precision));
-  text += fmt::format("memory      {} for weights, gradients and optimizer state\n",
-                      short_bytes(static_cast<double>(session.context->bytes_in_use())));
+  text += fmt::format("precision   {}\n", precision_text(config));
+  const TableMemory memory = table.memory();
+  const auto bytes = [](size_t n) { return short_bytes(static_cast<double>(n)); };
+  text += fmt::format(
+      "memory      {}: weights {}, masters {}, gradients {}, optimizer {}; the rest is known after "
+      "the first step\n",
+      bytes(memory.total()), bytes(memory.weights), bytes(memory.masters), bytes(memory.gradients),
+      bytes(memory.optimizer));
   const std::string samples =
       config.model.type == "classifier"
           ? fmt::format("{} images", config.train_batch_size)

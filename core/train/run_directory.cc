@@ -82,6 +82,10 @@ void RunDirectory::write_config(const RunConfig& config, const Json& machine) co
   replace_file(folder_ / "machine.json", machine.dump(2) + "\n");
 }
 
+void RunDirectory::write_memory(const Json& memory) const {
+  replace_file(folder_ / "memory.json", memory.dump(2) + "\n");
+}
+
 void RunDirectory::write_status(const Json& status) const {
   replace_file(folder_ / "status.json", status.dump(2) + "\n");
   if (start_) start_->begun = true;

@@ -28,6 +28,8 @@ class MOIETY_API RunDirectory {
   /// config.yaml, provenance.txt, overrides.txt and machine.json. Logs what differs from the
   /// configuration that was there.
   void write_config(const RunConfig& config, const Json& machine) const;
+  /// memory.json, of the last process that trained.
+  void write_memory(const Json& memory) const;
   /// Replaces status.json as a whole.
   void write_status(const Json& status) const;
   /// Removes the rows of metrics.jsonl past `step`, and a torn last one.

@@ -8,6 +8,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/plugin/stamp.h"
+#include "core/train/memory_report.h"
 #include "core/train/param_groups.h"
 
 namespace moiety {
@@ -69,10 +70,11 @@ BatchShape train_shape(const RunConfig& config) {
           config.model.sequence_length};
 }
 
-Session make_model_session(const RunConfig& config, PluginRegistry& plugins) {
+Session make_model_session(const RunConfig& config, PluginRegistry& plugins, bool trained) {
   Session session;
   session.context = std::make_unique<DeviceContext>(choose_device(config.run.device),
                                                     static_cast<int>(config.run.threads));
+  if (trained) require_memory(config, plugins, *session.context);
   session.model = make_model(config, plugins, *session.context);
   require_device_code(*session.context, plugins);
   return session;
@@ -83,7 +85,7 @@ Session make_session(const RunConfig& config, PluginRegistry& plugins) {
   // The data first: a missing file is found before memory is taken.
   auto data = open_data(config, plugins, dims);
   check_fields(config, *data);
-  Session session = make_model_session(config, plugins);
+  Session session = make_model_session(config, plugins, /*trained=*/true);
   session.data = std::move(data);
   session.objective =
       plugins.create<Objective>(config.objective.type, config.objective.options, dims);

@@ -46,6 +46,7 @@ class MOIETY_API StepRunner {
   ops::StepControl read_control() const;
   void write_control(const ops::StepControl& control);
   const SumsShape& shape() const { return shape_; }
+  const Arena& scratch() const { return scratch_; }  ///< of the ops
 
  private:
   void body();

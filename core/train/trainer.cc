@@ -160,7 +160,9 @@ void Trainer::one_step() {
   loader_->next(*session_.context, runner_.batch());
   if (routing_) routing_->begin_step(step_ + 1);
   // The first step sizes the arenas; the ones after it are typical.
-  if (profile_.steps() < config_.run.profile && step_ > first_step_) {
+  if (step_ == first_step_) {
+    first_step();
+  } else if (profile_.steps() < config_.run.profile) {
     profile_step();
   } else {
     runner_.run(graph_);

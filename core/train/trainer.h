@@ -44,6 +44,7 @@ class MOIETY_API Trainer {
   void one_step();
   /// Loads or drops the teacher when the objective's wish changes. Says whether it did.
   bool update_teacher();
+  void first_step();
   void profile_step();
   void report_profile();
   void on_record(StepRecord record);

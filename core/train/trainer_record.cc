@@ -7,6 +7,7 @@
 
 #include "core/base/files.h"
 #include "core/base/log.h"
+#include "core/train/memory_report.h"
 #include "core/train/reports.h"
 #include "core/train/trainer.h"
 
@@ -64,6 +65,12 @@ void Trainer::write_status(const std::string& state, const std::string& message)
 void Trainer::say(const std::string& text) {
   progress_->finish_line();
   log::info(text);
+}
+
+void Trainer::first_step() {
+  const MemoryReport memory = run_first_step(config_, session_, runner_, graph_);
+  say("memory after the first step, which has sized everything:\n" + memory_table(memory));
+  directory_.write_memory(to_json(memory));
 }
 
 void Trainer::profile_step() {

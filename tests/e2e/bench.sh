@@ -12,6 +12,8 @@ expect_exit 0 small "$moiety" bench step "$config" --profile 1 --trace "$work/tr
 for key in ms tflops ktokens_per_second peak_gib; do positive $key; done
 grep -q "as a stream, busiest expert" "$work/output" || fail "no word of the routing"
 grep -q "attention backward" "$work/output" || fail "no phases"
+grep -q "  activations " "$work/output" || fail "no table of the memory"
+for key in weights optimizer activations total; do positive $key; done
 grep -q "\"traceEvents\":.*\"name\":\"attention backward\"" "$work/trace.json" || fail "no trace"
 
 expect_exit 0 small "$moiety" bench layer "$config" --routing balanced

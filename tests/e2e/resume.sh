@@ -5,6 +5,7 @@ source "$(dirname "$0")/common.sh"
 expect_exit 0 "$moiety" train "$config" --run-dir "$work/straight"
 # Step 5 of 4 samples each: in the middle of the second epoch of both configurations.
 expect_exit 0 "$moiety" train "$config" --run-dir "$work/parts" run.steps=5
+grep -q '"optimizer": [1-9]' "$work/straight/memory.json" || fail "no count of the memory"
 expect_exit 2 "$moiety" train "$config" --run-dir "$work/parts"
 grep -q -- --resume "$work/output" || fail "the refusal does not say what to type"
 expect_exit 0 "$moiety" train "$config" --run-dir "$work/parts" --resume

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 #include "core/config/load.h"
 #include "core/train/batch_loader.h"
 #include "core/train/evaluator.h"
+#include "core/train/memory_report.h"
 #include "core/train/step_runner.h"
 
 namespace moiety {
@@ -47,12 +49,17 @@ struct SmallRun {
       runner->run(graph);
     }
   }
-  double loss() const { return static_cast<double>(runner->sums().sums().loss.data<float>()[0]); }
+  double loss() const {
+    float loss = 0;
+    session.context->copy(&loss, runner->sums().sums().loss.ptr, sizeof loss);
+    session.context->synchronize();
+    return static_cast<double>(loss);
+  }
   ParameterTable& table() { return session.model->parameters(); }
   std::vector<float> weights() {
     std::vector<float> all;
     for (const TableEntry& entry : table().entries()) {
-      const std::vector<float> values = table().read(entry.authoritative());
+      const std::vector<float> values = table().read(entry);
       all.insert(all.end(), values.begin(), values.end());
     }
     return all;
@@ -117,18 +124,31 @@ TEST(Step, BalancingOverTheBatchDoesNotChangeWithTheAccumulation) {
   EXPECT_GT(std::abs(total(*step("micro_batch: 0.3", 1, 8)) - off), 1e-3);
 }
 
-/// Everything that changes from step to step: rate, noise, loss scale with a forced overflow.
-class GraphStep : public testing::TestWithParam<const char*> {};
-
-TEST_P(GraphStep, EqualsStreamModeBitForBit) {
-  const std::string device = GetParam();
-  if (device == "cuda" && !cuda_unavailable().empty()) {
+class DeviceStep : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (device() != "cuda" || cuda_unavailable().empty()) return;
     const char* required = std::getenv("MOIETY_REQUIRE_GPU");
     if (required != nullptr && std::string(required) == "1") FAIL() << cuda_unavailable();
     GTEST_SKIP() << cuda_unavailable();
   }
+  static std::string device() { return GetParam(); }
+  /// bf16, on a batch of one micro-batch, so that the options that save memory are allowed.
+  static std::vector<std::string> low_precision(std::vector<std::string> more) {
+    for (const char* common :
+         {"bf16.enabled=true", "train_micro_batch_size_per_gpu=8", "model.dropout=0.1",
+          "moe.use_residual=true", "gradient_clipping=0.5", "run.deterministic=true"}) {
+      more.emplace_back(common);
+    }
+    more.push_back("run.device=" + device());
+    return more;
+  }
+};
+
+/// Everything that changes from step to step: rate, noise, loss scale with a forced overflow.
+TEST_P(DeviceStep, AGraphEqualsStreamModeBitForBit) {
   const std::vector<std::string> overrides = {
-      "run.device=" + device,
+      "run.device=" + device(),
       "run.deterministic=true",
       "train_micro_batch_size_per_gpu=2",
       "gradient_accumulation_steps=2",
@@ -148,8 +168,100 @@ TEST_P(GraphStep, EqualsStreamModeBitForBit) {
   EXPECT_EQ(control.step.lr, stream.runner->read_control().step.lr);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, GraphStep, testing::Values("cpu", "cuda"),
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceStep, testing::Values("cpu", "cuda"),
                          [](const auto& device) { return std::string(device.param); });
+
+TEST_P(DeviceStep, SplitMastersGiveTheSameBits) {
+  SmallRun whole(low_precision({})), split(low_precision({"bf16.split_masters=true"}));
+  whole.steps(40);
+  split.steps(40, /*graph=*/true);
+  const std::vector<float> a = whole.weights(), b = split.weights();
+  EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
+  EXPECT_EQ(whole.loss(), split.loss());
+}
+
+TEST_P(DeviceStep, GradientsOfTheProductsTypeAreNearThoseInF32) {
+  SmallRun wide(low_precision({})), narrow(low_precision({"data_types.grad_accum_dtype=auto"}));
+  int64_t matrices = 0;
+  for (const TableEntry& entry : narrow.table().entries()) {
+    matrices += entry.parameter.grad.dtype == DType::kBF16 ? 1 : 0;
+  }
+  EXPECT_EQ(matrices, 2 * (2 + 2 + 2));  // attention, experts and the dense branch of each layer
+  wide.steps(1);
+  narrow.steps(1);
+  const auto norm = [](const SmallRun& run) {
+    return static_cast<double>(run.runner->read_control().grad_norm);
+  };
+  EXPECT_EQ(wide.loss(), narrow.loss());
+  EXPECT_NEAR(norm(narrow) / norm(wide), 1, 1e-4);
+  EXPECT_NE(norm(narrow), norm(wide));
+  wide.steps(60);
+  narrow.steps(60);
+  EXPECT_NEAR(wide.loss(), narrow.loss(), 0.1);
+}
+
+TEST_P(DeviceStep, AnInfiniteGradientOfTheProductsTypeSkipsTheBatch) {
+  SmallRun run(low_precision({"data_types.grad_accum_dtype=bf16"}));
+  TableEntry& entry = *run.table().find("layers.0.moe.experts.w_out");
+  run.table().write(entry, std::vector<float>(run.table().read(entry).size(), 3e38f));
+  const std::vector<float> before = run.weights();
+  run.steps(1);
+  EXPECT_EQ(run.runner->read_control().skipped, 1);
+  EXPECT_EQ(run.weights(), before);
+}
+
+TEST_P(DeviceStep, TheMemoryReportCountsEveryByte) {
+  const auto bytes = [](const MemoryReport& report, const char* name) {
+    for (const MemoryReport::Part& part : report.parts) {
+      if (part.name == name) return static_cast<int64_t>(part.bytes);
+    }
+    ADD_FAILURE() << "there is no " << name;
+    return int64_t{0};
+  };
+  const auto report_of = [](SmallRun& run) {
+    run.loader->next(*run.session.context, run.runner->batch());
+    return run_first_step(run.config, run.session, *run.runner, /*graph=*/false);
+  };
+  const auto run = std::make_unique<SmallRun>(low_precision({}));
+  const size_t in_use = run->session.context->bytes_in_use();
+  const MemoryReport report = report_of(*run);
+  size_t ours = report.total();
+  if (device() == "cuda") ours -= static_cast<size_t>(bytes(report, "driver"));
+  EXPECT_EQ(ours, run->session.context->bytes_in_use());
+  EXPECT_GT(ours, in_use);  // the arenas came with the step
+  // Parameters as planned before they were there.
+  const MemoryReport plan = planned_memory(run->config, run->registry, *run->session.context);
+  for (const char* part : {"weights", "masters", "gradients", "optimizer"}) {
+    EXPECT_EQ(bytes(report, part), bytes(plan, part)) << part;
+  }
+  const int64_t parameters = run->table().total();
+  EXPECT_LE(std::abs(bytes(report, "optimizer") - 8 * parameters), 256 * 2 * 100);
+  EXPECT_GT(bytes(report, "activations"), 0);
+  EXPECT_GT(bytes(report, "workspace"), 0);
+  run->steps(5, /*graph=*/true);
+  EXPECT_EQ(run->session.context->bytes_in_use(), ours)
+      << "something was allocated after the first step";
+  const auto small = std::make_unique<SmallRun>(
+      low_precision({"bf16.split_masters=true", "data_types.grad_accum_dtype=bf16"}));
+  const MemoryReport less = report_of(*small);
+  EXPECT_EQ(2 * bytes(less, "masters"), bytes(report, "masters"));
+  EXPECT_LT(bytes(less, "gradients"), bytes(report, "gradients"));
+  EXPECT_EQ(bytes(less, "activations"), bytes(report, "activations"));
+}
+
+TEST(Step, ParametersThatDoNotFitAreRefusedBeforeTheyAreAllocated) {
+  try {
+    SmallRun run({"train_micro_batch_size_per_gpu=8", "model.hidden=65536", "model.heads=512",
+                  "model.layers=100"});
+    FAIL() << "it was allocated";
+  } catch (const OutOfMemory& e) {
+    const std::string text = e.what();
+    for (const char* part : {"before any activation", "optimizer", "bf16.enabled: true",
+                             "train_micro_batch_size_per_gpu below 8"}) {
+      EXPECT_NE(text.find(part), std::string::npos) << text;
+    }
+  }
+}
 
 TEST(Step, LearnsAndNeedsItsExperts) {
   SmallRun run({"train_micro_batch_size_per_gpu=32"});
@@ -161,7 +273,7 @@ TEST(Step, LearnsAndNeedsItsExperts) {
   // A router of zeros sends every token to expert 0: the lowest wins a tie.
   for (TableEntry& entry : run.table().entries()) {
     if (entry.name.find("router") == std::string::npos) continue;
-    run.table().write(entry, std::vector<float>(run.table().read(entry.authoritative()).size()));
+    run.table().write(entry, std::vector<float>(run.table().read(entry).size()));
   }
   const auto starved = evaluator.run(run.runner->exec());
   EXPECT_DOUBLE_EQ(starved->numbers.layers[0].chosen[0], 1);

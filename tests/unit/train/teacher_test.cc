@@ -73,7 +73,7 @@ class TeacherTest : public testing::TestWithParam<const char*> {
     load_weights(file, session.model->parameters());
     std::vector<float> all;
     for (const TableEntry& entry : session.model->parameters().entries()) {
-      const std::vector<float> values = session.model->parameters().read(entry.authoritative());
+      const std::vector<float> values = session.model->parameters().read(entry);
       all.insert(all.end(), values.begin(), values.end());
     }
     return all;

@@ -55,11 +55,11 @@ Row bench_layer(const RunConfig& config, const std::string& name, PluginRegistry
                 DeviceContext& context, int iterations) {
   const DType compute = compute_dtype(config.precision);
   const int64_t tokens = config.micro_batch_size * config.model.sequence_length;
-  MoeLayerRun layer(config, plugins, context, compute);
+  MoeLayerRun layer(config, plugins, context, table_form(config));
   Row row;
   row.what = "layer", row.shape = name;
   {
-    MoeLayerRun reference(config, plugins, context, DType::kF32);
+    MoeLayerRun reference(config, plugins, context, TableForm{});
     const Comparison check = compare(layer, reference, compute, std::min(tokens, kCheckedTokens));
     row.right = check.right();
     row.detail = "against f32: " + check.text();

@@ -11,8 +11,8 @@ namespace moiety::bench {
 static constexpr float kScale = 0.035f;  // deviation 0.02
 
 MoeLayerRun::MoeLayerRun(const RunConfig& config, PluginRegistry& plugins, DeviceContext& context,
-                         DType compute)
-    : ground_(context, compute), kept_(context) {
+                         const TableForm& form)
+    : ground_(context, form.compute), kept_(context) {
   if (!config.moe.enabled) throw ConfigError("moe.enabled is false; there is no layer to measure");
   ModelDims dims;
   dims.model = config.model.hidden;
@@ -20,7 +20,7 @@ MoeLayerRun::MoeLayerRun(const RunConfig& config, PluginRegistry& plugins, Devic
   MoeDesign design = design_moe_layer(plugin_factory(config.moe, plugins), config.moe, dims,
                                       config.moe.num_experts.front(), /*moe_layer=*/0);
   layer_ = std::make_unique<MoeLayer>(table_, "moe", design.dims, std::move(design.parts));
-  table_.allocate(context, compute, /*gradients=*/true);
+  table_.allocate(context, form);
   uint32_t seed = 100;
   for (TableEntry& entry : table_.entries()) {  // on the device: the host's draws take long
     if (!entry.buffer) ground_.draw(entry.parameter.value, seed++, kScale);

@@ -13,9 +13,9 @@ namespace moiety::bench {
 
 class MoeLayerRun {
  public:
-  /// The first MoE layer of `config`, with random weights in `compute`.
+  /// The first MoE layer of `config`, with random weights; weights and gradients as `form` says.
   MoeLayerRun(const RunConfig& config, PluginRegistry& plugins, DeviceContext& context,
-              DType compute);
+              const TableForm& form);
 
   /// Forward and backward of x [T, D]: writes out, dx [T, D] and the gradients.
   void run(ConstTensorView x, ConstTensorView dout, TensorView out, TensorView dx);

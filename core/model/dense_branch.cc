@@ -43,7 +43,7 @@ void DenseMix::forward(Exec& exec, Arena& memory, const AllRows& all, ConstTenso
   const int64_t T = x.dim(0), D = x.dim(1);
   if (weighted()) {
     const TensorView logits = exec.scratch(DType::kF32, {T, coefficient_ ? 2 : 1});
-    ops::gemm(exec, in_f32(exec, x), weight_.value(), logits);
+    ops::gemm(exec, x, weight_.value(), logits);
     call.second = memory.make(DType::kF32, {T});
     if (coefficient_) {
       call.first = memory.make(DType::kF32, {T});
@@ -93,7 +93,7 @@ ConstTensorView DenseMix::backward(Exec& exec, const AllRows& all, ConstTensorVi
   } else {
     ops::sigmoid_backward(exec, call.second, dsecond, dlogits);
   }
-  weight_grad(exec, in_f32(exec, x), dlogits, weight_);
+  weight_grad(exec, x, dlogits, weight_);
   ops::gemm(exec, dlogits, weight_.value(), dx32, {.transpose_b = true, .accumulate = true});
   return drouted;
 }

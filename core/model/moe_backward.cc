@@ -78,10 +78,10 @@ void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call
   const LayerScope scope(exec, dims_.layer);
   const ConstTensorView x = call.input.x;
   const int64_t T = x.dim(0), D = dims_.model, N = call.plan.index.numel();
-  const TensorView dx32 = exec.scratch(DType::kF32, {T, D});
-  TensorView ddense;
+  TensorView ddense, dx32;
   ConstTensorView drouted = dout;
   if (dense_ != nullptr) {
+    dx32 = exec.scratch(DType::kF32, {T, D});
     ops::fill(exec, dx32, 0);
     ddense = exec.scratch(x.dtype, {T, D});
     drouted = dense_->backward(exec, *call.input.all, x, call.dense, dout, ddense, dx32);
@@ -108,8 +108,7 @@ void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call
   }
   if (dgate_x) ops::add(exec, dx, dgate_x, dx);
   router_.backward(exec, router_.input(exec, x, call.input.training), dlogits, call.input.training,
-                   dx32);
-  ops::accumulate(exec, dx32, dx);
+                   dx);
 }
 
 void MoeLayer::end_step(Exec& exec, ConstTensorView load) const {

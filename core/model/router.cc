@@ -7,10 +7,12 @@
 #include "core/ops/branch.h"
 #include "core/ops/gemm.h"
 #include "core/ops/router.h"
+#include "core/ops/routing.h"
 
 namespace moiety {
 
-ConstTensorView in_f32(Exec& exec, ConstTensorView x) {
+/// x in f32: x itself, or a converted copy in scratch memory.
+static ConstTensorView in_f32(Exec& exec, ConstTensorView x) {
   if (x.dtype == DType::kF32) return x;
   const TensorView x32 = exec.scratch(DType::kF32, {x.dim(0), x.dim(1)});
   ops::copy(exec, x, x32);
@@ -33,7 +35,7 @@ Router::Router(ParameterTable& table, const std::string& prefix, const ModelDims
       jitter_(config.input_jitter > 0 ? config.input_jitter : gate_jitter) {}
 
 ConstTensorView Router::input(Exec& exec, ConstTensorView x, bool training) const {
-  if (jitter_ == 0 || !training) return in_f32(exec, x);
+  if (jitter_ == 0 || !training) return x;
   const TensorView noisy = exec.scratch(DType::kF32, {x.dim(0), x.dim(1)});
   ops::jitter(exec, jitter_, x, noisy);
   return noisy;
@@ -41,7 +43,7 @@ ConstTensorView Router::input(Exec& exec, ConstTensorView x, bool training) cons
 
 void Router::forward(Exec& exec, ConstTensorView input, TensorView logits) const {
   if (config_.f64) {
-    ops::router_product(exec, input, weight_.value(), logits);
+    ops::router_product(exec, in_f32(exec, input), weight_.value(), logits);
   } else {
     ops::gemm(exec, input, weight_.value(), logits);
   }
@@ -57,17 +59,25 @@ void Router::backward(Exec& exec, ConstTensorView input, ConstTensorView dlogits
     ops::fill(exec, none, 0);
     dlogits = none;
   }
-  if (config_.f64) {
-    const bool accumulate = weight_.grad_mode() == GradMode::kAccumulate;
-    if (weight_.grad()) {
-      ops::router_weight_grad(exec, input, dlogits, accumulate, weight_.grad());
-    }
-    ops::router_input_grad(exec, dlogits, weight_.value(), dx);
-  } else {
+  const bool noisy = jitter_ != 0 && training;
+  if (!config_.f64) {
     weight_grad(exec, input, dlogits, weight_);
-    ops::gemm(exec, dlogits, weight_.value(), dx, {.transpose_b = true});
+    if (!noisy) {
+      return ops::gemm(exec, dlogits, weight_.value(), dx,
+                       {.transpose_b = true, .accumulate = true});
+    }
+  } else if (weight_.grad()) {
+    const bool accumulate = weight_.grad_mode() == GradMode::kAccumulate;
+    ops::router_weight_grad(exec, in_f32(exec, input), dlogits, accumulate, weight_.grad());
   }
-  if (jitter_ != 0 && training) ops::jitter(exec, jitter_, dx, dx);
+  const TensorView dinput = exec.scratch(DType::kF32, {dx.dim(0), dx.dim(1)});
+  if (config_.f64) {
+    ops::router_input_grad(exec, dlogits, weight_.value(), dinput);
+  } else {
+    ops::gemm(exec, dlogits, weight_.value(), dinput, {.transpose_b = true});
+  }
+  if (noisy) ops::jitter(exec, jitter_, dinput, dinput);
+  ops::accumulate(exec, dinput, dx);
 }
 
 }  // namespace moiety

@@ -18,10 +18,11 @@ class Router {
 
   /// Whether the logits are forced, whatever the weights.
   bool forced() const { return config_.forced != ForcedRouting::kNone; }
-  /// x [T, D] in f32, as the router reads it, in scratch memory (x itself where it can be).
+  /// x [T, D] as the router reads it: x itself, or f32 in scratch memory with the noise.
   ConstTensorView input(Exec& exec, ConstTensorView x, bool training) const;
   void forward(Exec& exec, ConstTensorView input, TensorView logits /*f32 [T, E]*/) const;
-  /// Gradient of the weight, and dx f32 [T, D] with respect to x; 0 where the routing is forced.
+  /// Gradient of the weight, and dx [T, D] (any dtype) += the gradient with respect to x; none
+  /// where the routing is forced.
   void backward(Exec& exec, ConstTensorView input, ConstTensorView dlogits, bool training,
                 TensorView dx) const;
 
@@ -30,8 +31,5 @@ class Router {
   RouterConfig config_;
   double jitter_;
 };
-
-/// x in f32: x itself, or a converted copy in scratch memory.
-ConstTensorView in_f32(Exec& exec, ConstTensorView x);
 
 }  // namespace moiety

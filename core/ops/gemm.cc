@@ -14,6 +14,12 @@ bool is_matrix(ConstTensorView v) { return v.rank == 2 && (v.stride[1] == 1 || v
 
 bool is_float(DType t) { return t == DType::kF32 || t == DType::kBF16 || t == DType::kF16; }
 
+bool dtypes_fit(DType a, DType b, DType c) {
+  if (!is_float(a) || !is_float(b) || !is_float(c)) return false;
+  const bool any_f32 = a == DType::kF32 || b == DType::kF32;
+  return a == b ? c == a || any_f32 || c == DType::kF32 : any_f32 && c == DType::kF32;
+}
+
 }  // namespace
 
 void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const GemmForm& form) {
@@ -24,11 +30,10 @@ void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const 
   MOIETY_CHECK(b.dim(form.transpose_b ? 1 : 0) == k && c.dim(0) == m && c.dim(1) == n,
                "gemm: op(a) [{}, {}] times op(b) [{}, {}] does not give c [{}, {}]", m, k,
                b.dim(form.transpose_b ? 1 : 0), n, c.dim(0), c.dim(1));
-  MOIETY_CHECK(
-      is_float(a.dtype) && b.dtype == a.dtype && (c.dtype == a.dtype || c.dtype == DType::kF32),
-      "gemm: dtypes a {}, b {}, c {}; expected a and b alike (f32, bf16, f16) and c the "
-      "same or f32",
-      name_of(a.dtype), name_of(b.dtype), name_of(c.dtype));
+  MOIETY_CHECK(dtypes_fit(a.dtype, b.dtype, c.dtype),
+               "gemm: dtypes a {}, b {}, c {}; expected a and b alike (f32, bf16, f16) and c the "
+               "same or f32, or f32 beside a narrower one and c f32, or f32 operands",
+               name_of(a.dtype), name_of(b.dtype), name_of(c.dtype));
   if (form.bias) {
     check_shape("gemm", "bias", form.bias, {n});
     MOIETY_CHECK(!form.accumulate, "gemm: a bias is added to a product, not to a sum of products");

@@ -85,9 +85,7 @@ void ProductBatch::cut(size_t output, std::vector<Tile>& tiles) const {
   const int64_t across = (o.n + kernel_.columns() - 1) / kernel_.columns();
   int64_t rows = std::max<int64_t>(1, kRows / kernel_.rows);
   int64_t columns = std::max<int64_t>(1, kColumns / kernel_.columns());
-  const auto count = [&] {
-    return (down + rows - 1) / rows * ((across + columns - 1) / columns);
-  };
+  const auto count = [&] { return (down + rows - 1) / rows * ((across + columns - 1) / columns); };
   while (count() < kWanted && rows > 4) rows /= 2;
   while (count() < kWanted && columns > 1) columns /= 2;
   for (int64_t r = 0; r < down; r += rows) {

@@ -21,7 +21,8 @@ struct PackSource {
   bool operator==(const PackSource&) const = default;
 };
 
-/// op(a) op(b): a [m, k], or [k, m] transposed; b [k, n], or [n, k] transposed. Pitches in elements.
+/// op(a) op(b): a [m, k], or [k, m] transposed; b [k, n], or [n, k] transposed. Pitches in
+/// elements.
 struct Summand {
   const float* a = nullptr;
   int64_t a_pitch = 0;
@@ -45,8 +46,8 @@ class MOIETY_API ProductBatch {
  private:
   struct Packed {
     PackSource source;
-    int64_t panel;         // lanes of a panel; the last one of b may be narrower
-    int64_t padded;        // lanes of all panels
+    int64_t panel;   // lanes of a panel; the last one of b may be narrower
+    int64_t padded;  // lanes of all panels
     int64_t panels() const { return (padded + panel - 1) / panel; }
     int64_t lanes(int64_t p) const { return p + 1 < panels() ? panel : padded - p * panel; }
     float* memory = nullptr;

@@ -9,6 +9,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/gemm_backends.h"
 #include "core/ops/gemm_plan_cuda.h"
+#include "core/ops/gemm_split_cuda.h"
 
 namespace moiety::ops::cuda {
 
@@ -93,6 +94,7 @@ void gemm(Exec& exec, ConstTensorView a, ConstTensorView b, TensorView c, const 
     if (form.bias) add_bias(exec, form.bias, c);
     return;
   }
+  if (operands_differ(a, b, c)) return split_gemm(exec, a, b, c, form);
   if (product(exec, a, b, c, form, GemmEpilogue::kNone, {})) return;
   if (form.bias) {
     GemmForm plain = form;

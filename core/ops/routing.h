@@ -48,7 +48,7 @@ MOIETY_API void z_loss(Exec&, ConstTensorView logits, ConstTensorView token_mask
 MOIETY_API void z_loss_backward(Exec&, ConstTensorView logits, ConstTensorView token_mask,
                                 double coefficient, TensorView dlogits /* += */);
 
-/// x32 [T, D] f32 = x converted; the router reads it. Also the cast back of gradients: dx += dx32.
+/// to += from, of any two floating dtypes.
 MOIETY_API void accumulate(Exec&, ConstTensorView from, TensorView to /* += */);
 
 }  // namespace moiety::ops

@@ -28,9 +28,10 @@ __device__ inline void clear_rows_from(int depth, typename SharedMemory<Kernel>:
 template <class Kernel>
 using Sums = float[Kernel::kRowBlocks][Kernel::kN / 2];
 
-/// The sums of one tile, or of this warpgroup's half of it.
+/// The sums of one tile, or of this warpgroup's half of it. Where that has none of the segment's
+/// `rows` the stages only go by: the tensor cores stay free for the other half.
 template <class Kernel>
-__device__ inline void multiply_tile(Sums<Kernel>& sums, const Tile& tile,
+__device__ inline void multiply_tile(Sums<Kernel>& sums, const Tile& tile, int rows,
                                      const TileScheduler<Kernel>& scheduler,
                                      SharedMemory<Kernel>& shared, Ring<Kernel::kStages>& ring,
                                      int group) {
@@ -47,6 +48,15 @@ __device__ inline void multiply_tile(Sums<Kernel>& sums, const Tile& tile,
   for (int i = 0; i < Kernel::kRowBlocks; ++i) {
 #pragma unroll
     for (int j = 0; j < Kernel::kN / 2; ++j) sums[i][j] = 0;
+  }
+  if (!Kernel::kGradient && rows <= tile.row + first_box * 64) {
+    scheduler.each_stage(tile, [&](int, int) {
+      shared.full[ring.stage].wait(ring.parity);
+      release(ring.stage);
+      ring.advance();
+    });
+    if (Kernel::kAlternate && lane == 0) shared.turn[1 - group].arrive();
+    return;
   }
   int before = -1;  // the stage that is still being read
   scheduler.each_stage(tile, [&](int, int depth) {
@@ -122,14 +132,15 @@ __device__ void multiply_tiles(const KernelArguments<Kernel>& p,
     if (Kernel::kAlternate && number > 0) {
       shared.turn[group].wait(static_cast<uint32_t>((number - 1) / 2) & 1u);
     }
-    multiply_tile<Kernel>(sums, tile, scheduler, shared, ring, group);
     const int64_t first = Kernel::kGradient ? int64_t{tile.expert} * p.extents.rows
                                             : int64_t{shared.start[tile.segment]};
     const int rows = Kernel::kGradient ? p.extents.rows : shared.count[tile.segment];
+    multiply_tile<Kernel>(sums, tile, rows, scheduler, shared, ring, group);
 #pragma unroll
     for (int i = 0; i < Kernel::kRowBlocks; ++i) {
       const int block = (Kernel::kAlternate ? 0 : group * Kernel::kRowBlocks) + i;
       const int row = tile.row + block * 64 + warp * 16;
+      if (row >= rows) continue;
       const Place place{first + row,
                         tile.column,
                         tile.expert,

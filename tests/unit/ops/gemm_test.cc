@@ -61,6 +61,55 @@ TEST_P(GemmTest, EveryFormIsTheProduct) {
   }
 }
 
+TEST_P(GemmTest, AnF32OperandCountsInFull) {
+  if (dtype() == DType::kF32) return;
+  const auto count = [](int64_t x, int64_t y) { return static_cast<size_t>(x * y); };
+  const auto put_f32 = [&](int64_t x, int64_t y, uint32_t seed) {
+    return put(normal(count(x, y), seed), DType::kF32, {x, y});
+  };
+  const auto put_narrow = [&](int64_t x, int64_t y, uint32_t seed) {
+    return put(normal(count(x, y), seed), dtype(), {x, y});
+  };
+  for (const Sizes& s : kSizes) {
+    for (int bits = 0; bits < 16; ++bits) {
+      const ops::GemmForm form{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
+      const int64_t a_rows = form.transpose_a ? s.k : s.m, a_columns = s.m + s.k - a_rows;
+      const int64_t b_rows = form.transpose_b ? s.n : s.k, b_columns = s.n + s.k - b_rows;
+      const bool first = (bits & 8) != 0;
+      const TensorView a = first ? put_f32(a_rows, a_columns, 1) : put_narrow(a_rows, a_columns, 1);
+      const TensorView b = first ? put_narrow(b_rows, b_columns, 2) : put_f32(b_rows, b_columns, 2);
+      const TensorView c = put_f32(s.m, s.n, 3);
+      const auto before = form.accumulate ? get(c) : std::vector<float>();
+      ops::gemm(exec_, a, b, c, form);
+      EXPECT_LE(
+          worst(get(c), product(get(a), form.transpose_a, get(b), form.transpose_b, before, s)),
+          1e-5)
+          << s.m << "x" << s.n << "x" << s.k << " form " << bits;
+    }
+  }
+}
+
+TEST_P(GemmTest, F32OperandsMayGiveANarrowerResult) {
+  const auto count = [](int64_t x, int64_t y) { return static_cast<size_t>(x * y); };
+  for (const Sizes& s : kSizes) {
+    for (int bits = 0; bits < 8; ++bits) {
+      const ops::GemmForm form{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0};
+      const int64_t a_rows = form.transpose_a ? s.k : s.m, b_rows = form.transpose_b ? s.n : s.k;
+      const TensorView a =
+          put(normal(count(s.m, s.k), 1), DType::kF32, {a_rows, s.m + s.k - a_rows});
+      const TensorView b =
+          put(normal(count(s.k, s.n), 2), DType::kF32, {b_rows, s.k + s.n - b_rows});
+      const TensorView c = put(normal(count(s.m, s.n), 3), dtype(), {s.m, s.n});
+      const auto before = form.accumulate ? get(c) : std::vector<float>();
+      ops::gemm(exec_, a, b, c, form);
+      EXPECT_LE(
+          worst(get(c), product(get(a), form.transpose_a, get(b), form.transpose_b, before, s)),
+          tolerance())
+          << s.m << "x" << s.n << "x" << s.k << " form " << bits;
+    }
+  }
+}
+
 TEST_P(GemmTest, ABiasIsAddedToEveryRow) {
   for (const Sizes& s :
        {Sizes{1, 1, 1}, Sizes{7, 13, 5}, Sizes{64, 48, 96}, Sizes{129, 256, 64}, Sizes{5, 8, 0}}) {

@@ -58,12 +58,15 @@ void declare_refused_switches(Keys& keys) {
              "needs universal checkpoints; here every checkpoint fits every layout");
   keys.later("checkpoint.use_node_local_storage", "needs checkpoints on node-local disks");
   keys.later("checkpoint.parallel_write", "needs checkpoints written by several ranks");
-  const std::string recompute = "needs activation recomputation";
-  for (const char* name :
-       {"partition_activations", "number_checkpoints", "contiguous_memory_optimization",
-        "cpu_checkpointing", "synchronize_checkpoint_boundary", "profile"}) {
-    keys.later(std::string("activation_checkpointing.") + name, recompute);
-  }
+  const std::string section = "activation_checkpointing.";
+  keys.later(section + "partition_activations", "needs activations spread over ranks");
+  keys.later(section + "number_checkpoints",
+             "needs checkpoints of several layers; policy: full keeps each layer's input");
+  keys.later(section + "contiguous_memory_optimization",
+             "needs a buffer for checkpoints; they always lie in one piece of memory", {"true"});
+  keys.later(section + "cpu_checkpointing", "needs activation offloading");
+  keys.later(section + "synchronize_checkpoint_boundary", "needs a wait at every layer");
+  keys.later(section + "profile", "needs timers of every layer; run.profile: N times N steps");
 }
 
 void declare_refused_features(Keys& keys) {

@@ -71,6 +71,18 @@ void declare_training_keys(Keys& keys) {
       .field("split_masters", &RunConfig::split_masters,
              "keep of each float32 weight the 16 bits that its bfloat16 value lacks, beside the "
              "value: 2 bytes a parameter less, the same bits");
+  auto recompute = keys.section<RecomputeConfig>(
+      "activation_checkpointing", [](RunConfig& c) -> RecomputeConfig& { return c.recompute; });
+  recompute
+      .field("policy", &RecomputeConfig::policy,
+             "activations that backward computes again, with the same bits, instead of keeping "
+             "them: none; selective: those of one part of each layer; full: all but a layer's "
+             "input and its routing")
+      .one_of({"none", "selective", "full"});
+  recompute
+      .field("part", &RecomputeConfig::part,
+             "what policy: selective computes again: the attention, or the experts and dense ffns")
+      .one_of({"attention", "experts"});
   keys.section<RunConfig>("data_types", [](RunConfig& c) -> RunConfig& { return c; })
       .field("grad_accum_dtype", &RunConfig::gradient_dtype,
              "type of the matrices' gradients; bf16 or fp16, that of the products, needs "

@@ -56,6 +56,10 @@ void check_classifier(Draft& d) {
                  "a classifier balances each MoE layer by itself; expected micro_batch, importance "
                  "or load alone");
   }
+  if (d.config.recompute.policy != "none") {
+    d.report.add(d.where({"activation_checkpointing.policy"}), "activation_checkpointing.policy",
+                 "a classifier keeps its activations; expected none");
+  }
   if (d.config.eval.sample_bytes > 0) {
     d.report.add(d.where({"eval.sample_bytes"}), "eval.sample_bytes",
                  "a classifier has no text to go on with; expected 0");

@@ -179,6 +179,12 @@ struct CheckpointSection {
   bool at_end = true;
 };
 
+/// Which activations backward computes again instead of keeping them.
+struct RecomputeConfig {
+  std::string policy = "none";     // none | selective | full
+  std::string part = "attention";  // of selective: attention | experts
+};
+
 struct MonitorSection {
   int64_t interval = 1;          // steps between rows of metrics.jsonl
   double dead_expert_share = 0;  // an expert below this share of 1/E counts as dead
@@ -211,6 +217,7 @@ struct RunConfig {
   RunSection run;
   EvalSection eval;
   CheckpointSection checkpoint;
+  RecomputeConfig recompute;  // activation_checkpointing
   MonitorSection monitor;
   std::vector<std::filesystem::path> plugins;
   std::string resolved_yaml;  // complete: a run can be repeated from it alone

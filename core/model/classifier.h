@@ -36,7 +36,7 @@ class MOIETY_API Classifier final : public Model {
   /// Throws Error: there are no tokens to go on with.
   void logits(Exec& exec, ConstTensorView tokens, TensorView logits) override;
   void end_step(Exec& exec, const StepSums& sums) override;
-  const Arena* activation_memory() const override { return &memory_; }
+  std::vector<const Arena*> activation_memory() const override { return {&memory_}; }
   double flops_per_token() const override;  ///< of an image
   std::vector<double> flops_per_choice() const override;
 

@@ -33,32 +33,42 @@ DecoderLayer::DecoderLayer(ParameterTable& table, const ModelConfig& config, int
   }
 }
 
-void DecoderLayer::forward(Exec& exec, Arena& memory, const DecoderInput& input, ConstTensorView x,
-                           const MoeSums& sums, LayerCall& call, TensorView y) const {
-  const LayerScope scope(exec, layer_);
-  const int64_t T = x.dim(0), D = x.dim(1);
+void DecoderLayer::attend(Exec& exec, const LayerMemory& memory, const DecoderInput& input,
+                          LayerCall& call, TensorView out) const {
+  const PhaseScope phase(exec, "attention block");
+  Arena& arena = memory.of(memory.attention_again());
+  call.attention_input = arena.make(call.x.dtype, {call.x.dim(0), call.x.dim(1)});
+  call.attention_norm = arena.make(DType::kF32, {call.x.dim(0), attention_norm_.statistics()});
+  attention_norm_.forward(exec, call.x, call.attention_input, call.attention_norm);
+  attention_.forward(exec, arena, input.shape, call.attention_input, call.attention, out);
+}
+
+void DecoderLayer::join(Exec& exec, const LayerMemory& memory, const DecoderInput& input,
+                        TensorView added, LayerCall& call) const {
+  Arena& arena = memory.of(memory.stream_again());
+  const int64_t T = call.x.dim(0), D = call.x.dim(1);
+  call.middle = arena.make(call.x.dtype, {T, D});
+  call.ffn_input = arena.make(call.x.dtype, {T, D});
+  call.ffn_norm = arena.make(DType::kF32, {T, ffn_norm_.statistics()});
   const double rate = input.shape.training ? dropout_ : 0;
-  const TensorView added = exec.scratch(x.dtype, {T, D});
-  call.x = x;
-  call.attention_input = memory.make(x.dtype, {T, D});
-  call.attention_norm = memory.make(DType::kF32, {T, attention_norm_.statistics()});
-  call.middle = memory.make(x.dtype, {T, D});
-  call.ffn_input = memory.make(x.dtype, {T, D});
-  call.ffn_norm = memory.make(DType::kF32, {T, ffn_norm_.statistics()});
-  {
-    const PhaseScope phase(exec, "attention block");
-    attention_norm_.forward(exec, x, call.attention_input, call.attention_norm);
-    attention_.forward(exec, memory, input.shape, call.attention_input, call.attention, added);
-    if (rate > 0) {
-      ops::dropout_add(exec, "attention_output_dropout", rate, added, x, call.middle);
-    }
-  }
-  const PhaseScope phase(exec, moe_ != nullptr ? "moe block" : "ffn block");
   if (rate > 0) {
+    ops::dropout_add(exec, "attention_output_dropout", rate, added, call.x, call.middle);
     ffn_norm_.forward(exec, call.middle, call.ffn_input, call.ffn_norm);
   } else {
-    ffn_norm_.forward(exec, x, added, call.middle, call.ffn_input, call.ffn_norm);
+    ffn_norm_.forward(exec, call.x, added, call.middle, call.ffn_input, call.ffn_norm);
   }
+}
+
+void DecoderLayer::forward(Exec& exec, const LayerMemory& memory, const DecoderInput& input,
+                           ConstTensorView x, const MoeSums& sums, LayerCall& call,
+                           TensorView y) const {
+  const LayerScope scope(exec, layer_);
+  const ArenaScope again(memory.again);
+  const TensorView added = exec.scratch(x.dtype, {x.dim(0), x.dim(1)});
+  call.x = x;
+  attend(exec, memory, input, call, added);
+  const PhaseScope phase(exec, moe_ != nullptr ? "moe block" : "ffn block");
+  join(exec, memory, input, added, call);
   if (moe_ != nullptr) {
     const MoeInput moe{call.ffn_input,       input.token_mask, input.shape.batch,
                        input.shape.training, input.all,        input.token_ids};
@@ -66,7 +76,22 @@ void DecoderLayer::forward(Exec& exec, Arena& memory, const DecoderInput& input,
   } else {
     dense_->forward(exec, input.all->batch(call.ffn_input), call.ffn, added);
   }
+  const double rate = input.shape.training ? dropout_ : 0;
   ops::dropout_add(exec, "ffn_dropout", rate, added, call.middle, y);
+}
+
+void DecoderLayer::compute_again(Exec& exec, const LayerMemory& memory, const DecoderInput& input,
+                                 LayerCall& call) const {
+  if (memory.policy == Recompute::kNone) return;
+  const PhaseScope phase(exec, "recomputation");
+  const ArenaScope scratch(*exec.impl().scratch);
+  const TensorView added = exec.scratch(call.x.dtype, {call.x.dim(0), call.x.dim(1)});
+  if (memory.attention_again()) attend(exec, memory, input, call, added);
+  if (memory.stream_again()) join(exec, memory, input, added, call);
+  if (!memory.experts_again()) return;
+  if (moe_ != nullptr) return moe_->compute_again(exec, call.ffn_input, call.moe, added);
+  call.ffn.tensors.clear();
+  dense_->forward(exec, input.all->batch(call.ffn_input), call.ffn, added);
 }
 
 /// The gradient behind a dropout: dy itself where nothing is dropped.
@@ -77,9 +102,11 @@ TensorView DecoderLayer::dropped(Exec& exec, RngKey key, bool training, TensorVi
   return inner;
 }
 
-void DecoderLayer::backward(Exec& exec, const DecoderInput& input, const MoeLossWeights& weights,
-                            LayerCall& call, TensorView dy) const {
+void DecoderLayer::backward(Exec& exec, const LayerMemory& memory, const DecoderInput& input,
+                            const MoeLossWeights& weights, LayerCall& call, TensorView dy) const {
   const LayerScope scope(exec, layer_);
+  const ArenaScope again(memory.again);
+  compute_again(exec, memory, input, call);
   const bool training = input.shape.training;
   const TensorView dinput = exec.scratch(dy.dtype, {dy.dim(0), dy.dim(1)});
   {

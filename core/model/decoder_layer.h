@@ -9,12 +9,14 @@
 #include "core/model/dense_ffn.h"
 #include "core/model/moe_layer.h"
 #include "core/model/norm.h"
+#include "core/model/recompute.h"
 
 namespace moiety {
 
 /// What one forward leaves for its backward.
 struct LayerCall {
-  explicit LayerCall(Arena& memory) : ffn(memory), moe(memory) {}
+  explicit LayerCall(const LayerMemory& memory)
+      : ffn(memory.of(memory.experts_again())), moe(memory.kept, *ffn.arena) {}
   ConstTensorView x;                              // [T, D], input of the layer
   TensorView attention_input, middle, ffn_input;  // [T, D]
   TensorView attention_norm, ffn_norm;            // statistics
@@ -38,16 +40,25 @@ class DecoderLayer {
                const ModelDims& moe_dims, MoeParts* moe);
 
   /// Writes y [T, D]. `sums` only for MoE layers.
-  void forward(Exec& exec, Arena& memory, const DecoderInput& input, ConstTensorView x,
+  void forward(Exec& exec, const LayerMemory& memory, const DecoderInput& input, ConstTensorView x,
                const MoeSums& sums, LayerCall& call, TensorView y) const;
-  /// Turns the gradient of y into that of x, in place.
-  void backward(Exec& exec, const DecoderInput& input, const MoeLossWeights& weights,
-                LayerCall& call, TensorView dy) const;
+  /// Turns the gradient of y into that of x, in place. `memory` as in forward.
+  void backward(Exec& exec, const LayerMemory& memory, const DecoderInput& input,
+                const MoeLossWeights& weights, LayerCall& call, TensorView dy) const;
 
   const MoeLayer* moe() const { return moe_.get(); }
   double flops_per_token(int64_t sequence) const;
 
  private:
+  /// Up to the attention's output, [T, D].
+  void attend(Exec& exec, const LayerMemory& memory, const DecoderInput& input, LayerCall& call,
+              TensorView out) const;
+  /// Adds that output to the layer's input, up to the ffn's input.
+  void join(Exec& exec, const LayerMemory& memory, const DecoderInput& input, TensorView added,
+            LayerCall& call) const;
+  /// What the forward dropped.
+  void compute_again(Exec& exec, const LayerMemory& memory, const DecoderInput& input,
+                     LayerCall& call) const;
   TensorView dropped(Exec& exec, RngKey key, bool training, TensorView dy) const;
 
   int64_t layer_;

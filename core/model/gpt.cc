@@ -61,7 +61,9 @@ Gpt::Gpt(const RunConfig& config, const MoeFactory& factory, DeviceContext& cont
     : config_(checked(config.model)),
       moe_config_(config.moe),
       losses_(balance_losses_of(config.moe)),
+      recompute_(recompute_policy(config.recompute)),
       memory_(context),
+      again_(context),
       embedding_(table_, config_) {
   add_layers(factory);
   head_ = std::make_unique<Head>(table_, config_, embedding_.token());

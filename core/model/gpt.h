@@ -37,7 +37,7 @@ class MOIETY_API Gpt final : public Model {
   void feature_logits(Exec& exec, ConstTensorView features, TensorView logits) override;
   void logits(Exec& exec, ConstTensorView tokens, TensorView logits) override;
   void end_step(Exec& exec, const StepSums& sums) override;
-  const Arena* activation_memory() const override { return &memory_; }
+  std::vector<const Arena*> activation_memory() const override { return {&memory_, &again_}; }
   double flops_per_token() const override;
   std::vector<double> flops_per_choice() const override;
 
@@ -60,7 +60,9 @@ class MOIETY_API Gpt final : public Model {
   MoeConfig moe_config_;
   BalanceLosses losses_;
   ParameterTable table_;
+  Recompute recompute_;
   Arena memory_;  // of the micro-batch in flight
+  Arena again_;   // of the layer in work: what its backward computes again
   TokenEmbedding embedding_;
   std::vector<std::unique_ptr<DecoderLayer>> layers_;
   std::vector<int64_t> moe_;  // numbers of the MoE layers

@@ -72,12 +72,13 @@ void Gpt::complete_load(Exec& exec, Pass& pass) const {
 }
 
 TensorView Gpt::decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, TensorView x) {
+  const LayerMemory memory{memory_, again_, recompute_};
   pass.calls.reserve(layers_.size());
   for (size_t i = 0; i < layers_.size(); ++i) {
-    LayerCall& call = pass.calls.emplace_back(memory_);
+    LayerCall& call = pass.calls.emplace_back(memory);
     if (pass.pool) call.moe.shared_pool = &*pass.pool;
     const TensorView y = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
-    layers_[i]->forward(exec, memory_, pass.input, x,
+    layers_[i]->forward(exec, memory, pass.input, x,
                         sums_of_layer(pass, sums, static_cast<int64_t>(i)), call, y);
     x = y;
   }
@@ -89,11 +90,12 @@ TensorView Gpt::decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, T
   TensorView y = memory_.make(x.dtype, {x.dim(0), x.dim(1)});
   for (int64_t i = 0; i < layers; ++i) {
     const ArenaScope layer(memory_);
-    LayerCall call(memory_);
+    const LayerMemory memory{memory_, memory_};
+    LayerCall call(memory);
     if (pass.pool) call.moe.shared_pool = &*pass.pool;
     MoeSums of_layer = sums_of_layer(pass, sums, i);
     of_layer.counting_ends = pass.counting && i + 1 == layers;
-    layers_[static_cast<size_t>(i)]->forward(exec, memory_, pass.input, x, of_layer, call, y);
+    layers_[static_cast<size_t>(i)]->forward(exec, memory, pass.input, x, of_layer, call, y);
     std::swap(x, y);
   }
   return x;
@@ -142,8 +144,9 @@ void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective&
   head_->loss(exec, batch, objective, x, sums, dx);
 
   const MoeLossWeights weights = loss_weights(moe_config_, 1 / static_cast<double>(micro_batches));
+  const LayerMemory layer{memory_, again_, recompute_};
   for (size_t i = layers_.size(); i-- > 0;) {
-    layers_[i]->backward(exec, pass.input, weights, pass.calls[i], dx);
+    layers_[i]->backward(exec, layer, pass.input, weights, pass.calls[i], dx);
   }
   embedding_.backward(exec, pass.input.shape, pass.ids, dx, /*token_accumulate=*/head_->tied());
 }

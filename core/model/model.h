@@ -98,8 +98,8 @@ class MOIETY_API Model {
   virtual void logits(Exec&, ConstTensorView tokens /*i32 [B, S]*/, TensorView logits) = 0;
   /// Gating policies' end_step with the load of the train batch (StepSums::chosen).
   virtual void end_step(Exec&, const StepSums&) = 0;
-  /// What a micro-batch in flight lies in; null = nowhere of its own.
-  virtual const Arena* activation_memory() const { return nullptr; }
+  /// What a micro-batch in flight lies in; empty = nowhere of its own.
+  virtual std::vector<const Arena*> activation_memory() const { return {}; }
   /// Forward FLOPs of a token that routing does not change, attention counted causally.
   virtual double flops_per_token() const = 0;
   /// Forward FLOPs of one choice of an expert, of the Lm layers.

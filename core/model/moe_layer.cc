@@ -130,6 +130,19 @@ void MoeLayer::forward(Exec& exec, const MoeInput& input, const MoeSums& sums, M
   add_losses(exec, sums, call);
   if (sums.counting_ends) return ops::fill(exec, out, 0);
   dispatch(exec, call);
+  compute(exec, call, out);
+}
+
+void MoeLayer::compute_again(Exec& exec, ConstTensorView x, MoeCall& call, TensorView out) const {
+  call.input.x = x, call.batch.x = x;
+  if (call.gating.x) call.gating.x = x;
+  call.expert.tensors.clear();
+  call.dense.saved.tensors.clear();
+  compute(exec, call, out);
+}
+
+void MoeLayer::compute(Exec& exec, MoeCall& call, TensorView out) const {
+  const MoeInput& input = call.input;
   const int64_t N = call.plan.index.numel(), D = dims_.model;
   const TensorView y = exec.scratch(input.x.dtype, {N, D});
   Saved saved(&call.expert);
@@ -143,9 +156,10 @@ void MoeLayer::forward(Exec& exec, const MoeInput& input, const MoeSums& sums, M
     ops::combine(exec, call.plan, call.shape.layout, call.slots, y, out);
     return;
   }
-  const TensorView routed = call.memory->make(out.dtype, {out.dim(0), D});
+  Arena& memory = *call.dense.saved.arena;
+  const TensorView routed = memory.make(out.dtype, {out.dim(0), D});
   ops::combine(exec, call.plan, call.shape.layout, call.slots, y, routed);
-  dense_->forward(exec, *call.memory, *input.all, input.x, routed, call.dense, out);
+  dense_->forward(exec, memory, *input.all, input.x, routed, call.dense, out);
 }
 
 double MoeLayer::flops_per_token() const {

@@ -41,7 +41,10 @@ struct MoeInput {
 /// All that one forward leaves for its backward. `shared_pool`, of all layers' tokens, is set
 /// before forward where there is one: then its owner adds that loss when all layers are in.
 struct MoeCall {
-  explicit MoeCall(Arena& arena) : memory(&arena), gate(arena), expert(arena), dense(arena) {}
+  explicit MoeCall(Arena& arena) : MoeCall(arena, arena) {}
+  /// The routing lies in `routing`, what the experts and the dense branch keep in `experts`.
+  MoeCall(Arena& routing, Arena& experts)
+      : memory(&routing), gate(routing), expert(experts), dense(experts) {}
   Arena* memory;
   const ops::BalancePool* shared_pool = nullptr;
   ops::BalancePool pool;  // of this layer and micro-batch
@@ -66,6 +69,9 @@ class MOIETY_API MoeLayer {
   /// Writes out [T, D].
   void forward(Exec& exec, const MoeInput& input, const MoeSums& sums, MoeCall& call,
                TensorView out) const;
+  /// Computes again what the experts and the dense branch keep of a forward on x [T, D], whose
+  /// memory was dropped; the routing is that forward's. Writes out again too.
+  void compute_again(Exec& exec, ConstTensorView x, MoeCall& call, TensorView out) const;
   /// Writes dx [T, D] and all parameters' gradients. dx may not alias dout.
   void backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call, ConstTensorView dout,
                 TensorView dx) const;
@@ -79,6 +85,8 @@ class MOIETY_API MoeLayer {
  private:
   void plan(Exec& exec, MoeCall& call) const;
   void dispatch(Exec& exec, MoeCall& call) const;
+  /// Everything behind the dispatch.
+  void compute(Exec& exec, MoeCall& call, TensorView out) const;
   void add_losses(Exec& exec, const MoeSums& sums, MoeCall& call) const;
   RoutedCall routed(const MoeCall& call) const;
   /// dshares = gradient of the balancing losses; logs the one over the train batch.

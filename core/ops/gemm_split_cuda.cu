@@ -98,8 +98,9 @@ void multiply_widened(Exec& exec, ConstTensorView a, ConstTensorView b, TensorVi
   cuda::gemm(exec, wide_a, wide_b, sums, fresh);
   with_float(c.dtype, "gemm", [&](auto element) {
     using T = decltype(element);
-    for_each_row(exec, c.numel(), Convert<float, T>{ConstTensorView(sums).rows<float>(),
-                                                    c.rows<T>(), c.dim(1), form.accumulate});
+    for_each_row(exec, c.numel(),
+                 Convert<float, T>{ConstTensorView(sums).rows<float>(), c.rows<T>(), c.dim(1),
+                                   form.accumulate});
   });
 }
 

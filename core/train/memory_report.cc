@@ -77,14 +77,17 @@ MemoryReport memory_report(const Session& session, const StepRunner& runner) {
   const TableMemory table = session.model->parameters().memory();
   MemoryReport report = of_table(table, context);
   size_t fragmentation = table.spare;
-  const auto arena = [&](const char* name, const Arena* memory, size_t more) {
-    const size_t used = memory == nullptr ? 0 : memory->peak_bytes();
-    report.parts.push_back({name, used + more});
-    if (memory != nullptr) fragmentation += memory->reserved_bytes() - used;
+  const auto arenas = [&](const char* name, const std::vector<const Arena*>& memory, size_t bytes) {
+    for (const Arena* arena : memory) {
+      bytes += arena->peak_bytes();
+      fragmentation += arena->reserved_bytes() - arena->peak_bytes();
+    }
+    report.parts.push_back({name, bytes});
   };
-  arena("activations", session.model->activation_memory(), 0);
+  arenas("activations", session.model->activation_memory(), 0);
   const TensorView products = context.workspace();  // cuBLAS and cuBLASLt have one each
-  arena("workspace", &runner.scratch(), products ? 2 * static_cast<size_t>(products.numel()) : 0);
+  arenas("workspace", {&runner.scratch()},
+         products ? 2 * static_cast<size_t>(products.numel()) : 0);
   const size_t known = report.total() + fragmentation, ours = context.bytes_in_use();
   report.parts.push_back({"buffers", ours > known ? ours - known : 0});
   report.parts.push_back({"fragmentation", fragmentation});

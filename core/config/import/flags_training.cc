@@ -70,8 +70,22 @@ void batch(const FlagContext& c) {
   }
 }
 
-constexpr const char* kMemory =
-    "needs activation recomputation, which this version does not have; it changes no number";
+/// Megatron's selective recomputation is that of the attention.
+void recompute(const FlagContext& c) {
+  const char* policy = "activation_checkpointing.policy";
+  for (const char* flag : {"--recompute-activations", "--checkpoint-activations"}) {
+    if (!c.given.has(flag)) continue;
+    const bool full = std::string_view(flag) == "--checkpoint-activations";
+    c.out.set(policy, full ? "full" : "selective", c.given.find(flag)->text());
+  }
+  const char* granularity = "--recompute-granularity";
+  if (c.given.has(granularity)) {
+    c.out.set(policy, c.given.value(granularity), c.given.find(granularity)->text());
+  }
+}
+
+constexpr const char* kEveryLayer =
+    "every layer is computed again by itself; it changes no number. Leave it out";
 
 const Flag kFlags[] = {
     part("--micro-batch-size", kOne, batch),
@@ -100,14 +114,16 @@ const Flag kFlags[] = {
     refused("--use-checkpoint-opt_param-scheduler", kNone, "the file's schedule always rules"),
     maps("--seed", "run.seed"),
     nothing("--data-parallel-random-init", kNone, "noise is counted by the global row already"),
-    refused("--checkpoint-activations", kNone, kMemory),
-    refused("--recompute-activations", kNone, kMemory),
-    refused("--recompute-granularity", kOne, kMemory),
-    refused("--recompute-method", kOne, kMemory),
-    refused("--recompute-num-layers", kOne, kMemory),
-    refused("--checkpoint-num-layers", kOne, kMemory),
-    refused("--deepspeed-activation-checkpointing", kNone, kMemory),
-    refused("--distribute-checkpointed-activations", kNone, kMemory),
+    part("--checkpoint-activations", kNone, recompute),
+    part("--recompute-activations", kNone, recompute),
+    part("--recompute-granularity", kOne, recompute),
+    refused("--recompute-method", kOne, kEveryLayer),
+    refused("--recompute-num-layers", kOne, kEveryLayer),
+    refused("--checkpoint-num-layers", kOne, kEveryLayer),
+    nothing("--deepspeed-activation-checkpointing", kNone,
+            "which library recomputes makes no difference"),
+    refused("--distribute-checkpointed-activations", kNone,
+            "needs activations spread over ranks, which this version does not have"),
     nothing("--empty-unused-memory-level", kOne, "memory is laid out once"),
     refused("--batch-size", kOne,
             "Megatron-DeepSpeed rejects it; its name is now "

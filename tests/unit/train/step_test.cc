@@ -210,6 +210,41 @@ TEST_P(DeviceStep, AnInfiniteGradientOfTheProductsTypeSkipsTheBatch) {
   EXPECT_EQ(run.weights(), before);
 }
 
+/// Noise in dropout and gate, a dense branch, losses over the batch: all of it once, and as it was.
+TEST_P(DeviceStep, RecomputationChangesNoBitAndSavesMemory) {
+  const auto run = [](const std::string& policy, const std::string& interval) {
+    auto made = std::make_unique<SmallRun>(std::vector<std::string>{
+        "run.device=" + device(), "run.deterministic=true", "train_micro_batch_size_per_gpu=2",
+        "gradient_accumulation_steps=2", "model.layers=6", "model.dropout=0.1",
+        "moe.expert_interval=" + interval, "moe.use_residual=true",
+        "moe.gate={type: top1, params: {use_rts: true}}",
+        "moe.balance_losses={sequence: 0.1, global_batch: 0.1, importance: 0.1, load: 0.1}",
+        "activation_checkpointing={" + policy + "}"});
+    made->steps(6, /*graph=*/policy != "policy: none");
+    return made;
+  };
+  const auto activations = [](const SmallRun& small) {
+    size_t bytes = 0;
+    for (const Arena* arena : small.session.model->activation_memory()) {
+      bytes += arena->peak_bytes();
+    }
+    return bytes;
+  };
+  for (const char* interval : {"1", "2"}) {
+    const auto none = run("policy: none", interval), full = run("policy: full", interval);
+    const auto attention = run("policy: selective, part: attention", interval);
+    const auto experts = run("policy: selective, part: experts", interval);
+    for (const auto* again : {&attention, &experts, &full}) {
+      EXPECT_EQ(none->weights(), (*again)->weights());
+      EXPECT_EQ(none->loss(), (*again)->loss());
+      EXPECT_LT(activations(**again), activations(*none));
+    }
+    EXPECT_LT(activations(*full), activations(*attention));
+    EXPECT_LT(activations(*full), activations(*experts));
+    EXPECT_LT(activations(*full), activations(*none) / 2);
+  }
+}
+
 TEST_P(DeviceStep, TheMemoryReportCountsEveryByte) {
   const auto bytes = [](const MemoryReport& report, const char* name) {
     for (const MemoryReport::Part& part : report.parts) {

@@ -49,9 +49,10 @@ std::vector<fs::path> known_configs(const std::string& kind) {
 
 /// Files by path, or by name of a known configuration.
 std::vector<fs::path> configs_of(const Arguments& a, const std::string& kind) {
-  const std::vector<fs::path> known = known_configs(kind);
+  std::vector<fs::path> known = known_configs(kind);
   if (a.all) return known;
   std::vector<std::string> names;
+  names.reserve(known.size());
   for (const fs::path& file : known) names.push_back(file.stem());
   std::vector<fs::path> out;
   for (const std::string& name : a.names) {

@@ -64,11 +64,10 @@ void declare_training_keys(Keys& keys) {
   declare_fp16(keys);
   keys.inputs("bf16").field("enabled", &Inputs::bf16,
                             "compute in bfloat16; weights are kept in float32");
-  keys.section<RunConfig>("bf16", [](RunConfig& c) -> RunConfig& { return c; })
-      .field("check_grad_overflow", &RunConfig::check_grad_overflow,
+  auto bf16 = keys.section<RunConfig>("bf16", [](RunConfig& c) -> RunConfig& { return c; });
+  bf16.field("check_grad_overflow", &RunConfig::check_grad_overflow,
              "skip a batch whose gradients are not finite");
-  keys.section<RunConfig>("bf16", [](RunConfig& c) -> RunConfig& { return c; })
-      .field("split_masters", &RunConfig::split_masters,
+  bf16.field("split_masters", &RunConfig::split_masters,
              "keep of each float32 weight the 16 bits that its bfloat16 value lacks, beside the "
              "value: 2 bytes a parameter less, the same bits");
   auto recompute = keys.section<RecomputeConfig>(

@@ -12,6 +12,15 @@ namespace {
 
 std::string text(int64_t n) { return std::to_string(n); }
 
+/// A part counts for the selective policy alone; the default may stand beside any, as in the
+/// configuration that a run keeps.
+void check_recomputation(Draft& d) {
+  const RecomputeConfig& r = d.config.recompute;
+  if (r.policy == "selective" || r.part == "attention") return;
+  d.report.add(d.where({"activation_checkpointing.part"}), "activation_checkpointing.part",
+               "with policy: " + r.policy + " no part is chosen; expected policy: selective");
+}
+
 /// A classifier's images must outlast its convolutions, and only a decoder has tokens.
 void check_classifier(Draft& d) {
   const ModelConfig& m = d.config.model;
@@ -197,6 +206,7 @@ void check_gradients(Draft& d) {
 }  // namespace
 
 void check_model(Draft& d) {
+  check_recomputation(d);
   if (d.config.model.type == "classifier") {
     check_classifier(d);
     return check_init_from(d);

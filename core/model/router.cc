@@ -59,16 +59,15 @@ void Router::backward(Exec& exec, ConstTensorView input, ConstTensorView dlogits
     ops::fill(exec, none, 0);
     dlogits = none;
   }
-  const bool noisy = jitter_ != 0 && training;
   if (!config_.f64) {
     weight_grad(exec, input, dlogits, weight_);
-    if (!noisy) {
-      return ops::gemm(exec, dlogits, weight_.value(), dx,
-                       {.transpose_b = true, .accumulate = true});
-    }
   } else if (weight_.grad()) {
     const bool accumulate = weight_.grad_mode() == GradMode::kAccumulate;
     ops::router_weight_grad(exec, in_f32(exec, input), dlogits, accumulate, weight_.grad());
+  }
+  const bool noisy = jitter_ != 0 && training;
+  if (!config_.f64 && !noisy) {
+    return ops::gemm(exec, dlogits, weight_.value(), dx, {.transpose_b = true, .accumulate = true});
   }
   const TensorView dinput = exec.scratch(DType::kF32, {dx.dim(0), dx.dim(1)});
   if (config_.f64) {

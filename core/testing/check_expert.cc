@@ -175,7 +175,8 @@ class ExpertChecks {
 
   /// Gradients that it declared fit for the compute dtype are the f32 ones, rounded.
   Verdict compute_gradient() {
-    for (const auto& [dtype, tolerance] : {std::pair(DType::kF16, 2e-3), {DType::kBF16, 1e-2}}) {
+    for (const DType dtype : {DType::kF16, DType::kBF16}) {
+      const double tolerance = dtype == DType::kF16 ? 2e-3 : 1e-2;
       const auto gradients = [&](DType gradient, bool* narrow) {
         ComponentParameters p(context(), *expert_, /*expert=*/true,
                               TableForm{.compute = dtype, .gradient = gradient});

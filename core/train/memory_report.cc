@@ -49,6 +49,9 @@ std::string advice(const RunConfig& config, const MemoryReport& report) {
   if (config.precision == Precision::kBF16 && !config.split_masters) {
     lines += fmt::format("\n  bf16.split_masters: true saves {}", text(bytes_of("masters") / 2));
   }
+  if (config.recompute.policy != "full" && config.model.type == "gpt") {
+    lines += "\n  activation_checkpointing.policy: full keeps a layer's input and routing alone";
+  }
   if (config.micro_batch_size > 1) {
     lines += fmt::format(
         "\n  train_micro_batch_size_per_gpu below {} with more gradient_accumulation_steps: "

@@ -210,39 +210,65 @@ TEST_P(DeviceStep, AnInfiniteGradientOfTheProductsTypeSkipsTheBatch) {
   EXPECT_EQ(run.weights(), before);
 }
 
-/// Noise in dropout and gate, a dense branch, losses over the batch: all of it once, and as it was.
-TEST_P(DeviceStep, RecomputationChangesNoBitAndSavesMemory) {
-  const auto run = [](const std::string& policy, const std::string& interval) {
-    auto made = std::make_unique<SmallRun>(std::vector<std::string>{
-        "run.device=" + device(), "run.deterministic=true", "train_micro_batch_size_per_gpu=2",
-        "gradient_accumulation_steps=2", "model.layers=6", "model.dropout=0.1",
-        "moe.expert_interval=" + interval, "moe.use_residual=true",
-        "moe.gate={type: top1, params: {use_rts: true}}",
-        "moe.balance_losses={sequence: 0.1, global_batch: 0.1, importance: 0.1, load: 0.1}",
-        "activation_checkpointing={" + policy + "}"});
-    made->steps(6, /*graph=*/policy != "policy: none");
-    return made;
-  };
-  const auto activations = [](const SmallRun& small) {
-    size_t bytes = 0;
+/// Activations of a decoder of six layers, and what training it gives.
+struct Recomputing {
+  Recomputing(std::vector<std::string> overrides, const std::string& policy, bool graph) {
+    overrides.push_back("model.layers=6");
+    overrides.push_back("activation_checkpointing={" + policy + "}");
+    SmallRun small(std::move(overrides));
+    for (int i = 0; i < 6; ++i) {
+      small.steps(1, graph);
+      losses.push_back(small.loss());
+    }
+    weights = small.weights();
     for (const Arena* arena : small.session.model->activation_memory()) {
-      bytes += arena->peak_bytes();
+      activations += arena->peak_bytes();
     }
-    return bytes;
-  };
-  for (const char* interval : {"1", "2"}) {
-    const auto none = run("policy: none", interval), full = run("policy: full", interval);
-    const auto attention = run("policy: selective, part: attention", interval);
-    const auto experts = run("policy: selective, part: experts", interval);
-    for (const auto* again : {&attention, &experts, &full}) {
-      EXPECT_EQ(none->weights(), (*again)->weights());
-      EXPECT_EQ(none->loss(), (*again)->loss());
-      EXPECT_LT(activations(**again), activations(*none));
-    }
-    EXPECT_LT(activations(*full), activations(*attention));
-    EXPECT_LT(activations(*full), activations(*experts));
-    EXPECT_LT(activations(*full), activations(*none) / 2);
   }
+  std::vector<double> losses;
+  std::vector<float> weights;
+  size_t activations = 0;
+};
+
+void expect_recomputation_changes_nothing(const std::vector<std::string>& overrides) {
+  const Recomputing none(overrides, "policy: none", false);
+  const auto check = [&](const std::string& policy, bool graph) {
+    const Recomputing again(overrides, policy, graph);
+    EXPECT_EQ(again.losses, none.losses) << policy << (graph ? ", graph" : ", stream");
+    EXPECT_EQ(again.weights, none.weights) << policy << (graph ? ", graph" : ", stream");
+    EXPECT_LT(again.activations, none.activations) << policy;
+    return again.activations;
+  };
+  for (const bool graph : {false, true}) {
+    const size_t attention = check("policy: selective, part: attention", graph);
+    const size_t experts = check("policy: selective, part: experts", graph);
+    const size_t full = check("policy: full", graph);
+    EXPECT_LT(full, std::min(attention, experts));
+    EXPECT_LT(full, none.activations / 2);
+  }
+}
+
+/// Noise in dropout and gate, a dense branch, losses over the batch: all of it once, and as it was.
+TEST_P(DeviceStep, RecomputationDrawsTheSameNoiseAndCountsOnce) {
+  for (const char* interval : {"1", "2"}) {
+    expect_recomputation_changes_nothing(
+        {"run.device=" + device(), "run.deterministic=true", "train_micro_batch_size_per_gpu=2",
+         "gradient_accumulation_steps=2", "model.dropout=0.1", "moe.use_residual=true",
+         std::string("moe.expert_interval=") + interval,
+         "moe.gate={type: top1, params: {use_rts: true}}",
+         "moe.balance_losses={sequence: 0.1, global_batch: 0.1, importance: 0.1, load: 0.1}"});
+  }
+}
+
+TEST_P(DeviceStep, RecomputationKeepsTheBitsInLowPrecision) {
+  expect_recomputation_changes_nothing(low_precision({"moe.gate.params.k=2"}));
+}
+
+/// A gate that moves its biases by the load of the batch.
+TEST_P(DeviceStep, RecomputationLeavesAGatesStateAlone) {
+  expect_recomputation_changes_nothing(
+      {"run.device=" + device(), "run.deterministic=true", "train_micro_batch_size_per_gpu=4",
+       "moe.gate={type: sigmoid_topk, params: {k: 2, bias_update_speed: 0.01}}"});
 }
 
 TEST_P(DeviceStep, TheMemoryReportCountsEveryByte) {

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 """The first steps of a run, again in PyTorch from the same weights and batches; compares the losses.
 
+Products in bf16 round otherwise here and there, and a rounding that turns a router's choice grows: two
+runs of moiety whose sums alone have another order (run.deterministic) differ by 2e-3 in the first 20
+steps and 3e-2 in the first 100. The tolerances are of that size.
+
     moiety_initial_state configs/bench/curve/NAME.yaml state.safetensors 100
     moiety train configs/bench/curve/NAME.yaml --run-dir run
     python3 bench/peers/curve.py NAME state.safetensors run/metrics.jsonl
@@ -161,12 +165,16 @@ def main() -> None:
     parser.add_argument("metrics")
     parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
     parser.add_argument("--balance", type=float, default=0.01, help="weight of the balancing loss")
-    parser.add_argument("--tolerance", type=float, default=1e-2, help="largest relative difference")
+    parser.add_argument("--early", type=float, default=2e-3, help="largest relative difference, 20 steps")
+    parser.add_argument("--tolerance", type=float, default=5e-2, help="the same, all steps")
     args = parser.parse_args()
     differences = run(args, shapes.load("curve", args.name))
-    worst = max(differences)
-    print(f"{len(differences)} steps: largest relative difference {worst:.2e}, at most {args.tolerance:.0e}")
-    sys.exit(not worst <= args.tolerance)
+    good = True
+    for steps, most in ((20, args.early), (len(differences), args.tolerance)):
+        worst = max(differences[:steps])
+        good &= worst <= most
+        print(f"{steps} steps: largest relative difference {worst:.2e}, at most {most:.0e}")
+    sys.exit(not good)
 
 
 if __name__ == "__main__":

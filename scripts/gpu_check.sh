@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can tell, on a machine that has one. Two parts, each under ten minutes
+# Everything that only a GPU can tell, on a machine that has one. Three parts, each under ten minutes
 # on 16 cores:
 #   scripts/gpu_check.sh tests    every test with MOIETY_REQUIRE_GPU=1 (a skip is a failure), the
 #                                 conformance of every plugin, parity with the references, resuming
@@ -7,6 +7,7 @@
 #   scripts/gpu_check.sh train    the quickstart model: graph against stream mode bit for bit, CPU
 #                                 against GPU losses in f32; then 50 steps of
 #                                 configs/gpt_350m_moe32.yaml with speed, memory and phases
+#   scripts/gpu_check.sh races    compute-sanitizer's initcheck and racecheck on the op tests
 # Results also go to $OUT (default build/gpu_check).
 set -uo pipefail
 source "$(dirname "$0")/common.sh"
@@ -29,12 +30,9 @@ step() {  # step NAME COMMAND...
 build() {
   configure cuda -DMOIETY_TESTS=ON && cmake --build build/cuda -j "$(jobs)" -- -k 0
 }
-memcheck() {
-  local binary
-  for binary in build/cuda/bin/tests/*ops_test build/cuda/bin/tests/products_test; do
-    [ -x "$binary" ] || continue
-    compute-sanitizer --tool memcheck --error-exitcode 9 "$binary" --gtest_filter='*cuda*' || return 1
-  done
+sanitizer() {  # sanitizer TOOL: the op tests under it, four at a time
+  printf '%s\n' build/cuda/bin/tests/{*ops_test,products_test} |
+    xargs -P 4 -I BINARY compute-sanitizer --tool "$1" --error-exitcode 9 BINARY --gtest_filter='*cuda*'
 }
 e2e() {  # e2e SCRIPT CONFIG: the end-to-end test of that name, on the GPU
   local config=$PWD/$out/$2_cuda.yaml
@@ -99,7 +97,7 @@ case ${1:-tests} in
     done
     step mos_resume e2e mos_resume tiny_fp16
     step routing e2e routing tiny_bias
-    step memcheck memcheck
+    step memcheck sanitizer memcheck
     ;;
   train)
     step corpus prepare_corpus
@@ -109,8 +107,12 @@ case ${1:-tests} in
     step gpt_350m_moe32 big_model
     tail -n 30 "$out/gpt_350m_moe32.log"
     ;;
+  races)
+    step initcheck sanitizer initcheck
+    step racecheck sanitizer racecheck
+    ;;
   *)
-    echo "usage: scripts/gpu_check.sh tests|train" >&2
+    echo "usage: scripts/gpu_check.sh tests|train|races" >&2
     exit 2
     ;;
 esac

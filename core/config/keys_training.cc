@@ -39,6 +39,9 @@ void declare_fp16(Keys& keys) {
              "a step without overflow refills the hysteresis");
   fp16.field("min_loss_scale", &Fp16Config::min_loss_scale, "the scale never falls below it")
       .range(1e-30, 1e30);
+  fp16.field("raise_error_at_min_scale", &Fp16Config::raise_error_at_min_scale,
+             "an overflow at min_loss_scale ends the run; false: the step is skipped and the run "
+             "goes on, with hysteresis 1 the rule of DeepSpeed's FP16_Optimizer");
 }
 
 }  // namespace

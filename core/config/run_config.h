@@ -45,6 +45,7 @@ struct Fp16Config {
   int64_t initial_scale_power = 16, loss_scale_window = 1000, hysteresis = 2;
   bool consecutive_hysteresis = false;
   double min_loss_scale = 1;
+  bool raise_error_at_min_scale = true;
 };
 
 /// Sizes of multi-head latent attention, under the names of DeepSeek's config.json.

@@ -147,6 +147,17 @@ LossScaler make_loss_scaler(const RunConfig& config) {
   s.hysteresis = s.hysteresis_left = f.hysteresis;
   s.consecutive_hysteresis = f.consecutive_hysteresis;
   s.min_scale = f.min_loss_scale;
+  s.raise_at_min = f.raise_error_at_min_scale;
+  return s;
+}
+
+LossScaler resumed_loss_scaler(const RunConfig& config, const LossScaler& saved) {
+  LossScaler s = make_loss_scaler(config);
+  if (!s.dynamic || !saved.dynamic) return s;
+  s.scale = std::max(saved.scale, s.min_scale);
+  s.iteration = saved.iteration;
+  s.last_overflow = saved.last_overflow;
+  s.hysteresis_left = std::min(saved.hysteresis_left, s.hysteresis);
   return s;
 }
 

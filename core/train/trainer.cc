@@ -7,6 +7,7 @@
 #include "core/train/graph_mode.h"
 #include "core/train/machine_info.h"
 #include "core/train/reports.h"
+#include "core/train/schedule.h"
 
 namespace moiety {
 
@@ -77,7 +78,8 @@ bool Trainer::resume_from_checkpoint() {
   control.step.batch = state.batch;
   control.step.update = state.update;
   control.skipped = state.batch - (state.update - 1);
-  if (config_.precision == Precision::kF16) control.scaler = state.scaler;
+  if (config_.precision == Precision::kF16)
+    control.scaler = resumed_loss_scaler(config_, state.scaler);
   runner_.write_control(control);
   step_ = saved_step_ = state.batch;
   tokens_ = state.tokens;

@@ -29,7 +29,8 @@ void Trainer::on_record(StepRecord record) {
   bad_steps_ = is_bad(record) ? bad_steps_ + 1 : 0;
   diverged_ = diverged_ || bad_steps_ >= config_.run.diverged_steps || record.scaler_exhausted;
   if (record.scaler_exhausted) {
-    say("the loss scale overflowed at its minimum: the run cannot go on in fp16");
+    say("the loss scale overflowed at its minimum: the run cannot go on in fp16 "
+        "(fp16.raise_error_at_min_scale: false skips such steps; bf16 needs no scale)");
   }
   if (record.step % config_.monitor.interval == 0 || record.step == config_.run.steps) {
     directory_.append_metrics(

@@ -25,7 +25,9 @@ const std::vector<DeepSpeedNote>& deepspeed_notes() {
       {"scheduler.type", "WarmupLR", "As in DeepSpeed, the warm-up is logarithmic by default."},
       {"fp16.enabled", "true",
        "Right at every ZeRO stage. DeepSpeed from 0.18.3 on does not scale the loss at stage 0 and "
-       "divides the gradients all the same: compare with stage 1 or 2."},
+       "divides the gradients all the same: compare with stage 1 or 2. The scale follows "
+       "DeepSpeed's engine (ZeRO 1 and 2); FP16_Optimizer, at stage 0, is hysteresis: 1 with "
+       "raise_error_at_min_scale: false."},
       {"zero_optimization.stage", "1",
        "On one rank there is nothing to spread: the same as stage 0."},
   };

@@ -154,6 +154,17 @@ TEST(LossScaler, StaticScaleStays) {
   EXPECT_EQ(s.exhausted, 0);
 }
 
+TEST(LossScaler, StaysAtItsMinimumWhereThatIsNoError) {
+  LossScaler s{.scale = 4, .hysteresis_left = 1, .hysteresis = 1, .dynamic = true};
+  s.raise_at_min = false;
+  for (const double scale : {2, 1, 1, 1}) {
+    s.update(true);
+    EXPECT_EQ(s.scale, scale);
+  }
+  EXPECT_EQ(s.exhausted, 0);
+  EXPECT_EQ(s.last_overflow, 3);
+}
+
 TEST(LossScaler, EqualsTheRecordedTraces) {
   std::ifstream file(MOIETY_SOURCE_DIR "/tests/golden/deepspeed/dynamic_loss_scaler.jsonl");
   ASSERT_TRUE(file.is_open());

@@ -101,5 +101,29 @@ TEST(ScheduleConfig, AnUnknownTypeIsNamed) {
   EXPECT_THROW(make_schedule(config_of("Cosine", {})), ConfigError);
 }
 
+TEST(LossScalerConfig, AResumedRunFollowsTheConfigurationFromTheSavedScale) {
+  RunConfig config;
+  config.precision = Precision::kF16;
+  LossScaler saved = make_loss_scaler(config);
+  for (int i = 0; i < 3; ++i) saved.update(true);
+  const LossScaler same = resumed_loss_scaler(config, saved);
+  EXPECT_EQ(same.scale, 16384);
+  EXPECT_EQ(same.iteration, 3);
+  EXPECT_EQ(same.last_overflow, 2);
+  EXPECT_EQ(same.hysteresis_left, 1);
+  EXPECT_TRUE(same.raise_at_min);
+
+  config.fp16.raise_error_at_min_scale = false;
+  config.fp16.loss_scale_window = 7;
+  config.fp16.min_loss_scale = 32768;
+  const LossScaler changed = resumed_loss_scaler(config, saved);
+  EXPECT_FALSE(changed.raise_at_min);
+  EXPECT_EQ(changed.window, 7);
+  EXPECT_EQ(changed.scale, 32768);
+
+  config.fp16.loss_scale = 128;
+  EXPECT_EQ(resumed_loss_scaler(config, saved).scale, 128);
+}
+
 }  // namespace
 }  // namespace moiety

@@ -13,26 +13,34 @@ namespace {
 
 int64_t rounded_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-PackSource rows_of_a(const Summand& s, int64_t m) {
-  return {s.a, m, s.k, s.a_transposed ? 1 : s.a_pitch, s.a_transposed ? s.a_pitch : 1};
-}
-
-PackSource columns_of_b(const Summand& s, int64_t n) {
-  return {s.b, n, s.k, s.b_transposed ? s.b_pitch : 1, s.b_transposed ? 1 : s.b_pitch};
-}
-
 }  // namespace
 
 ProductBatch::ProductBatch(Exec& exec, const GemmKernel& kernel) : exec_(exec), kernel_(kernel) {}
 
-size_t ProductBatch::packed(const PackSource& source, int64_t panel, int64_t padded) {
-  const auto [place, is_new] = known_.try_emplace(source.at, packed_.size());
-  const auto same = [&](const Packed& p) { return p.source == source && p.panel == panel; };
-  if (!is_new && same(packed_[place->second])) return place->second;
-  Packed made{source, panel, padded};
-  made.memory = exec_.scratch(DType::kF32, {padded * source.depth}).data<float>();
-  packed_.push_back(made);
-  return packed_.size() - 1;
+size_t ProductBatch::keep(const PackSource& source, int64_t panel, int64_t padded, bool pack) {
+  const auto [place, is_new] = known_.try_emplace(source.at, operands_.size());
+  const auto same = [&](const Operand& p) { return p.source == source && p.panel == panel; };
+  if (!is_new && same(operands_[place->second])) return place->second;
+  Operand made{source, panel, padded};
+  if (pack) made.memory = exec_.scratch(DType::kF32, {padded * source.depth}).data<float>();
+  operands_.push_back(made);
+  return operands_.size() - 1;
+}
+
+size_t ProductBatch::rows_of_a(const Summand& s, int64_t m) {
+  // A transposed one is read a few numbers at a time; where those lie far apart, few places of the
+  // innermost cache take them all.
+  constexpr int64_t kFarApart = 512;
+  const PackSource rows{s.a, m, s.k, s.a_transposed ? 1 : s.a_pitch,
+                        s.a_transposed ? s.a_pitch : 1};
+  return keep(rows, kernel_.rows, rounded_up(m, kernel_.rows),
+              /*pack=*/s.a_transposed && s.a_pitch >= kFarApart);
+}
+
+size_t ProductBatch::columns_of_b(const Summand& s, int64_t n) {
+  const PackSource columns{s.b, n, s.k, s.b_transposed ? s.b_pitch : 1,
+                           s.b_transposed ? 1 : s.b_pitch};
+  return keep(columns, kernel_.columns(), rounded_up(n, kernel_.lanes), /*pack=*/true);
 }
 
 void ProductBatch::add(std::span<const Summand> summands, int64_t m, int64_t n, TensorView c,
@@ -41,9 +49,7 @@ void ProductBatch::add(std::span<const Summand> summands, int64_t m, int64_t n, 
   Output output{m, n, {}, c, row, accumulate};
   for (const Summand& s : summands) {
     if (s.k == 0) continue;
-    output.terms.push_back(
-        {packed(rows_of_a(s, m), kernel_.rows, rounded_up(m, kernel_.rows)),
-         packed(columns_of_b(s, n), kernel_.columns(), rounded_up(n, kernel_.lanes)), s.k});
+    output.terms.push_back({rows_of_a(s, m), columns_of_b(s, n), s.k});
   }
   if (output.terms.empty() && accumulate) return;
   outputs_.push_back(std::move(output));
@@ -52,11 +58,12 @@ void ProductBatch::add(std::span<const Summand> summands, int64_t m, int64_t n, 
 void ProductBatch::pack_all() {
   constexpr int64_t kPiece = 1 << 15;  // elements that one worker packs at a time
   struct Piece {
-    const Packed* to;
+    const Operand* to;
     int64_t from, depth, first, last;  // panels
   };
   std::vector<Piece> pieces;
-  for (const Packed& p : packed_) {
+  for (const Operand& p : operands_) {
+    if (p.memory == nullptr) continue;
     for (int64_t from = 0; from < p.source.depth; from += kPanelDepth) {
       const int64_t depth = std::min(kPanelDepth, p.source.depth - from);
       const int64_t panels = std::max<int64_t>(1, kPiece / (p.panel * depth));
@@ -99,7 +106,7 @@ void ProductBatch::multiply(const Output& o, const Tile& tile, float* c, int64_t
                             bool accumulate) const {
   const int64_t width = kernel_.columns();
   for (const Term& term : o.terms) {
-    const Packed &a = packed_[term.a], &b = packed_[term.b];
+    const Operand &a = operands_[term.a], &b = operands_[term.b];
     for (int64_t from = 0; from < term.k; from += kPanelDepth, accumulate = true) {
       const int64_t depth = std::min(kPanelDepth, term.k - from);
       for (int64_t j = 0; j < tile.column_panels; ++j) {
@@ -108,7 +115,8 @@ void ProductBatch::multiply(const Output& o, const Tile& tile, float* c, int64_t
         const int64_t columns = std::min(width, o.n - column * width);
         for (int64_t i = 0; i < tile.row_panels; ++i) {
           const int64_t row = tile.row_panel + i;
-          kernel_.multiply(vectors, a.at(from, depth, row), of_b, depth,
+          const KernelRows of_a = a.rows_at(from, depth, row);
+          kernel_.multiply(vectors, of_a, of_b, depth,
                            std::min(kernel_.rows, o.m - row * kernel_.rows), columns,
                            c + i * kernel_.rows * pitch + j * width, pitch, accumulate);
         }

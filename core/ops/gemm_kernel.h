@@ -12,8 +12,14 @@ namespace moiety::ops::cpu {
 /// So many steps of the depth are summed before the sum meets memory.
 inline constexpr int64_t kPanelDepth = 256;
 
+/// Rows of a: element k of row i lies at [i * row_stride + k * depth_stride].
+struct KernelRows {
+  const float* at;
+  int64_t row_stride, depth_stride;
+};
+
 struct GemmKernel {
-  int64_t rows;     // of a panel of a
+  int64_t rows;     // of a that are multiplied at once
   int64_t lanes;    // of a vector
   int64_t vectors;  // most of a panel of b: it has 1 to `vectors` times `lanes` columns
 
@@ -21,9 +27,11 @@ struct GemmKernel {
   /// of the strides is 1.
   void (*pack)(const float* from, int64_t lane_stride, int64_t depth_stride, int64_t count,
                int64_t lanes, int64_t depth, float* to);
-  /// c [height, width] = (or +=) a^T b of panels a [depth, rows], b [depth, vectors * lanes].
-  void (*multiply)(int64_t vectors, const float* a, const float* b, int64_t depth, int64_t height,
-                   int64_t width, float* c, int64_t c_pitch, bool add);
+  /// c [height, width] = (or +=) a b, of 1 to `rows` rows of a and a panel b [depth, vectors *
+  /// lanes]. By reference: a struct on the stack would be copied by wide loads, which wait for all
+  /// stores to c.
+  void (*multiply)(int64_t vectors, const KernelRows& a, const float* b, int64_t depth,
+                   int64_t height, int64_t width, float* c, int64_t c_pitch, bool add);
 
   int64_t columns() const { return vectors * lanes; }
 };

@@ -13,34 +13,25 @@ namespace {
 
 int64_t rounded_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
+Lanes rows_of_a(const Summand& s, int64_t m) {
+  return {s.a, m, s.k, s.a_transposed ? 1 : s.a_pitch, s.a_transposed ? s.a_pitch : 1};
+}
+
+Lanes columns_of_b(const Summand& s, int64_t n) {
+  return {s.b, n, s.k, s.b_transposed ? s.b_pitch : 1, s.b_transposed ? 1 : s.b_pitch};
+}
+
 }  // namespace
 
 ProductBatch::ProductBatch(Exec& exec, const GemmKernel& kernel) : exec_(exec), kernel_(kernel) {}
 
-size_t ProductBatch::keep(const PackSource& source, int64_t panel, int64_t padded, bool pack) {
-  const auto [place, is_new] = known_.try_emplace(source.at, operands_.size());
-  const auto same = [&](const Operand& p) { return p.source == source && p.panel == panel; };
-  if (!is_new && same(operands_[place->second])) return place->second;
-  Operand made{source, panel, padded};
-  if (pack) made.memory = exec_.scratch(DType::kF32, {padded * source.depth}).data<float>();
-  operands_.push_back(made);
-  return operands_.size() - 1;
-}
-
-size_t ProductBatch::rows_of_a(const Summand& s, int64_t m) {
-  // A transposed one is read a few numbers at a time; where those lie far apart, few places of the
-  // innermost cache take them all.
-  constexpr int64_t kFarApart = 512;
-  const PackSource rows{s.a, m, s.k, s.a_transposed ? 1 : s.a_pitch,
-                        s.a_transposed ? s.a_pitch : 1};
-  return keep(rows, kernel_.rows, rounded_up(m, kernel_.rows),
-              /*pack=*/s.a_transposed && s.a_pitch >= kFarApart);
-}
-
-size_t ProductBatch::columns_of_b(const Summand& s, int64_t n) {
-  const PackSource columns{s.b, n, s.k, s.b_transposed ? s.b_pitch : 1,
-                           s.b_transposed ? 1 : s.b_pitch};
-  return keep(columns, kernel_.columns(), rounded_up(n, kernel_.lanes), /*pack=*/true);
+size_t ProductBatch::packed(const Lanes& source) {
+  const auto [place, is_new] = known_.try_emplace(source.at, packed_.size());
+  if (!is_new && packed_[place->second].source == source) return place->second;
+  const int64_t padded = rounded_up(source.lanes, kernel_.lanes);
+  packed_.push_back({source, kernel_.columns(), padded,
+                     exec_.scratch(DType::kF32, {padded * source.depth}).data<float>()});
+  return packed_.size() - 1;
 }
 
 void ProductBatch::add(std::span<const Summand> summands, int64_t m, int64_t n, TensorView c,
@@ -49,7 +40,7 @@ void ProductBatch::add(std::span<const Summand> summands, int64_t m, int64_t n, 
   Output output{m, n, {}, c, row, accumulate};
   for (const Summand& s : summands) {
     if (s.k == 0) continue;
-    output.terms.push_back({rows_of_a(s, m), columns_of_b(s, n), s.k});
+    output.terms.push_back({rows_of_a(s, m), packed(columns_of_b(s, n))});
   }
   if (output.terms.empty() && accumulate) return;
   outputs_.push_back(std::move(output));
@@ -58,12 +49,11 @@ void ProductBatch::add(std::span<const Summand> summands, int64_t m, int64_t n, 
 void ProductBatch::pack_all() {
   constexpr int64_t kPiece = 1 << 15;  // elements that one worker packs at a time
   struct Piece {
-    const Operand* to;
+    const Packed* to;
     int64_t from, depth, first, last;  // panels
   };
   std::vector<Piece> pieces;
-  for (const Operand& p : operands_) {
-    if (p.memory == nullptr) continue;
+  for (const Packed& p : packed_) {
     for (int64_t from = 0; from < p.source.depth; from += kPanelDepth) {
       const int64_t depth = std::min(kPanelDepth, p.source.depth - from);
       const int64_t panels = std::max<int64_t>(1, kPiece / (p.panel * depth));
@@ -74,7 +64,7 @@ void ProductBatch::pack_all() {
   }
   cpu_pool(exec_).run(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
     const Piece& piece = pieces[static_cast<size_t>(i)];
-    const PackSource& s = piece.to->source;
+    const Lanes& s = piece.to->source;
     for (int64_t p = piece.first; p < piece.last; ++p) {
       const int64_t lane = p * piece.to->panel, lanes = piece.to->lanes(p);
       kernel_.pack(s.at + lane * s.lane_stride + piece.from * s.depth_stride, s.lane_stride,
@@ -104,20 +94,30 @@ void ProductBatch::cut(size_t output, std::vector<Tile>& tiles) const {
 
 void ProductBatch::multiply(const Output& o, const Tile& tile, float* c, int64_t pitch,
                             bool accumulate) const {
+  // Steps of the depth so far apart find few places in the innermost cache: rows are copied first.
+  constexpr int64_t kFarApart = 512;
+  alignas(64) float copy[kPanelDepth * kMostRows];
   const int64_t width = kernel_.columns();
   for (const Term& term : o.terms) {
-    const Operand &a = operands_[term.a], &b = operands_[term.b];
-    for (int64_t from = 0; from < term.k; from += kPanelDepth, accumulate = true) {
-      const int64_t depth = std::min(kPanelDepth, term.k - from);
-      for (int64_t j = 0; j < tile.column_panels; ++j) {
-        const int64_t column = tile.column_panel + j, vectors = b.lanes(column) / kernel_.lanes;
-        const float* of_b = b.at(from, depth, column);
-        const int64_t columns = std::min(width, o.n - column * width);
-        for (int64_t i = 0; i < tile.row_panels; ++i) {
-          const int64_t row = tile.row_panel + i;
-          const KernelRows of_a = a.rows_at(from, depth, row);
-          kernel_.multiply(vectors, of_a, of_b, depth,
-                           std::min(kernel_.rows, o.m - row * kernel_.rows), columns,
+    const Lanes& a = term.a;
+    const Packed& b = packed_[term.b];
+    const int64_t last = b.panels() - 1, last_vectors = b.lanes(last) / kernel_.lanes;
+    for (int64_t from = 0; from < a.depth; from += kPanelDepth, accumulate = true) {
+      const int64_t depth = std::min(kPanelDepth, a.depth - from);
+      for (int64_t i = 0; i < tile.row_panels; ++i) {
+        const int64_t row = (tile.row_panel + i) * kernel_.rows;
+        const int64_t height = std::min(kernel_.rows, o.m - row);
+        KernelRows rows{a.at + row * a.lane_stride + from * a.depth_stride, a.lane_stride,
+                        a.depth_stride};
+        if (a.lane_stride == 1 && a.depth_stride >= kFarApart) {
+          kernel_.pack(rows.at, 1, rows.depth_stride, height, kernel_.rows, depth, copy);
+          rows = {copy, 1, kernel_.rows};
+        }
+        for (int64_t j = 0; j < tile.column_panels; ++j) {
+          const int64_t column = tile.column_panel + j;
+          kernel_.multiply(column < last ? kernel_.vectors : last_vectors, rows,
+                           b.at(from, depth, column), depth, height,
+                           std::min(width, o.n - column * width),
                            c + i * kernel_.rows * pitch + j * width, pitch, accumulate);
         }
       }

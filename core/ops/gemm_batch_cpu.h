@@ -1,6 +1,6 @@
-// Products on the CPU, many at once over the thread pool: operands are packed into panels first,
-// each once, but for rows of a that are read as well where they lie; then tiles are computed. The
-// cut depends on the sizes alone, never on the threads.
+// Products on the CPU, many at once over the thread pool: right operands are packed into panels
+// first, each once, then tiles are computed; left ones are read where they lie. The cut depends on
+// the sizes alone, never on the threads.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@
 namespace moiety::ops::cpu {
 
 /// f32 numbers as a matrix [lanes, depth]; one of the strides is 1.
-struct PackSource {
+struct Lanes {
   const float* at = nullptr;
   int64_t lanes = 0, depth = 0;
   int64_t lane_stride = 0, depth_stride = 0;
-  bool operator==(const PackSource&) const = default;
+  bool operator==(const Lanes&) const = default;
 };
 
 /// op(a) op(b): a [m, k], or [k, m] transposed; b [k, n], or [n, k] transposed. Pitches in
@@ -41,29 +41,24 @@ class MOIETY_API ProductBatch {
   /// summands, in their order. Operands live until run().
   void add(std::span<const Summand> summands, int64_t m, int64_t n, TensorView c, int64_t row,
            bool accumulate);
-  /// Computes all that was added. Operand operands lie in scratch memory.
+  /// Computes all that was added. Packed operands lie in scratch memory.
   void run();
 
  private:
-  struct Operand {
-    PackSource source;
+  struct Packed {
+    Lanes source;
     int64_t panel;   // lanes of a panel; the last one of b may be narrower
     int64_t padded;  // lanes of all panels
     int64_t panels() const { return (padded + panel - 1) / panel; }
     int64_t lanes(int64_t p) const { return p + 1 < panels() ? panel : padded - p * panel; }
-    float* memory = nullptr;  // null: read where it lies
+    float* memory;
     float* at(int64_t from, int64_t depth, int64_t p) const {
       return memory + from * padded + p * panel * depth;
     }
-    KernelRows rows_at(int64_t from, int64_t depth, int64_t p) const {
-      if (memory != nullptr) return {at(from, depth, p), 1, panel};
-      const float* rows = source.at + p * panel * source.lane_stride + from * source.depth_stride;
-      return {rows, source.lane_stride, source.depth_stride};
-    }
   };
   struct Term {
-    size_t a, b;  // of operands_
-    int64_t k;
+    Lanes a;
+    size_t b;  // of packed_
   };
   struct Output {
     int64_t m, n;
@@ -77,9 +72,7 @@ class MOIETY_API ProductBatch {
     int64_t row_panel, row_panels, column_panel, column_panels;
   };
 
-  size_t rows_of_a(const Summand& s, int64_t m);
-  size_t columns_of_b(const Summand& s, int64_t n);
-  size_t keep(const PackSource& source, int64_t panel, int64_t padded, bool pack);
+  size_t packed(const Lanes& source);
   void pack_all();
   void cut(size_t output, std::vector<Tile>& tiles) const;
   void compute(const Tile& tile) const;
@@ -88,7 +81,7 @@ class MOIETY_API ProductBatch {
 
   Exec& exec_;
   const GemmKernel& kernel_;
-  std::vector<Operand> operands_;
+  std::vector<Packed> packed_;
   std::map<const float*, size_t> known_;  // operands that products share
   std::vector<Output> outputs_;
 };

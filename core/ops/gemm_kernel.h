@@ -12,6 +12,9 @@ namespace moiety::ops::cpu {
 /// So many steps of the depth are summed before the sum meets memory.
 inline constexpr int64_t kPanelDepth = 256;
 
+/// Most rows of a that a kernel multiplies at once.
+inline constexpr int64_t kMostRows = 8;
+
 /// Rows of a: element k of row i lies at [i * row_stride + k * depth_stride].
 struct KernelRows {
   const float* at;

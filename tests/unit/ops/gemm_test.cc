@@ -12,7 +12,8 @@ namespace {
 struct Sizes {
   int64_t m, n, k;
 };
-const Sizes kSizes[] = {{1, 1, 1}, {7, 13, 5}, {64, 48, 96}, {129, 257, 65}, {3, 600, 300}};
+const Sizes kSizes[] = {{1, 1, 1},      {7, 13, 5},    {64, 48, 96},
+                        {129, 257, 65}, {3, 600, 300}, {603, 20, 40}};
 
 std::vector<float> product(const std::vector<float>& a, bool ta, const std::vector<float>& b,
                            bool tb, const std::vector<float>& c, Sizes s) {

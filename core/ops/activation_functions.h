@@ -10,13 +10,7 @@
 namespace moiety::ops {
 
 /// 1 / (1 + e^-x).
-MOIETY_HD inline float sigmoid(float x) {
-#if defined(__CUDA_ARCH__)
-  return __fdividef(1.0f, 1.0f + __expf(-x));  // within some 3 units in the last place
-#else
-  return 1.0f / (1.0f + fast_exp(-x));
-#endif
-}
+MOIETY_HD inline float sigmoid(float x) { return reciprocal(1.0f + native_exp(-x)); }
 
 struct ValueAndSlope {
   float value, slope;
@@ -36,7 +30,7 @@ struct ReluSquared {
 /// x Phi(x), with Phi the normal distribution.
 struct Gelu {
   static MOIETY_HD ValueAndSlope at(float x) {
-    const float bell = fast_exp(-0.5f * (x * x));
+    const float bell = native_exp(-0.5f * (x * x));
     // erfc(z) = e^(-z^2) t P(t), t = 1 / (1 + 0.3 z), for z = |x| / sqrt(2); P by a minimax fit on
     // 0 <= z <= 9.4, relative error 2e-8.
     const float t = reciprocal(1.0f + 0.3f * 0.70710678f * fabsf(x));
@@ -51,17 +45,17 @@ struct Gelu {
     p = p * t + 1.691901237e-1f;
     const float tail = 0.5f * bell * (t * p);
     const float phi = x < 0 ? tail : 1.0f - tail;
-    // Beyond this both tails are 0 in f32; it keeps an infinite x from making 0 * infinity.
-    const float slope = fabsf(x) > 13.5f ? phi : phi + x * (0.39894228f * bell);
-    return {x < -13.5f ? 0.0f : x * phi, slope};
+    // Beyond +-13.5 the bell is 0 in f32; the bounds keep an infinite x from making 0 * infinity.
+    const float above = at_least(x, -13.5f), bounded = at_most(above, 13.5f);
+    return {above * phi, phi + bounded * (0.39894228f * bell)};
   }
 };
 
 /// 0.5 x (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3).
 struct GeluTanh {
   static MOIETY_HD ValueAndSlope at(float x) {
-    const float above = x < -16.0f ? -16.0f : x;  // flat beyond +-16; no infinity times 0
-    const float bounded = above > 16.0f ? 16.0f : above;
+    // Flat beyond +-16; no infinity times 0.
+    const float above = at_least(x, -16.0f), bounded = at_most(above, 16.0f);
     const float square = bounded * bounded;
     const float s = sigmoid(1.59576912f * (bounded * (1.0f + 0.044715f * square)));
     const float slope = 1.59576912f * (1.0f + 0.134145f * square);  // of 2 u
@@ -71,8 +65,7 @@ struct GeluTanh {
 
 struct Silu {
   static MOIETY_HD ValueAndSlope at(float x) {
-    const float above = x < -80.0f ? -80.0f : x;
-    const float bounded = above > 80.0f ? 80.0f : above;
+    const float above = at_least(x, -80.0f), bounded = at_most(above, 80.0f);
     const float s = sigmoid(bounded);
     return {above * s, s + bounded * (s * (1.0f - s))};
   }

@@ -1,6 +1,7 @@
 // The first product of an expert function with its activation.
 #include "core/ops/sm90/finish_activation.cuh"
 #include "core/ops/sm90/launch.cuh"
+#include "core/ops/sm90/scaled.h"
 #include "core/ops/sm90/tile_table.h"
 
 namespace moiety::ops::sm90 {
@@ -28,12 +29,15 @@ void run_gather(const ActivatedProblem& p, cudaStream_t stream) {
 }  // namespace
 
 bool accepts(const ActivatedProblem& p) {
-  return reinterpret_cast<uintptr_t>(p.bias) % 16 == 0 && p.product.operands == Number::kBF16 &&
-         !p.product.transposed && fits(p.product) && result_fits(p.product.out, Number::kBF16) &&
-         result_fits(p.activated, Number::kBF16);
+  const bool numbers = is_scaled(p.product.operands)
+                           ? !p.gated || p.activated.columns % kGatedColumns == 0
+                           : p.product.operands == Number::kBF16 && !p.product.transposed;
+  return numbers && reinterpret_cast<uintptr_t>(p.bias) % 16 == 0 && fits(p.product) &&
+         result_fits(p.product.out, Number::kBF16) && result_fits(p.activated, Number::kBF16);
 }
 
 void run(const ActivatedProblem& p, cudaStream_t stream) {
+  if (is_scaled(p.product.operands)) return run_scaled(p, stream);
   p.product.row != nullptr ? run_gather<Gather::kA>(p, stream)
                            : run_gather<Gather::kNone>(p, stream);
 }

@@ -1,6 +1,7 @@
 // The product that brings an activation's gradient, with the activation's backward.
 #include "core/ops/sm90/finish_activation.cuh"
 #include "core/ops/sm90/launch.cuh"
+#include "core/ops/sm90/scaled.h"
 #include "core/ops/sm90/tile_table.h"
 
 namespace moiety::ops::sm90 {
@@ -30,16 +31,19 @@ void run_gather(const ActivatedBackwardProblem& p, cudaStream_t stream) {
 }  // namespace
 
 int dot_parts(const ActivatedBackwardProblem& p) {
-  return static_cast<int>(tiles_in(p.activated.columns, BackwardTile::kN));
+  const int tile = is_scaled(p.product.operands) ? ScaledTile::kN : BackwardTile::kN;
+  return static_cast<int>(tiles_in(p.activated.columns, tile));
 }
 
 bool accepts(const ActivatedBackwardProblem& p) {
-  return p.product.operands == Number::kBF16 && p.product.transposed && fits(p.product) &&
-         result_fits(p.product.out, Number::kBF16) && result_fits(p.h, Number::kBF16) &&
-         result_fits(p.activated, Number::kBF16);
+  const Number operands = p.product.operands;
+  return (operands == Number::kBF16 || is_scaled(operands)) && p.product.transposed &&
+         fits(p.product) && result_fits(p.product.out, Number::kBF16) &&
+         result_fits(p.h, Number::kBF16) && result_fits(p.activated, Number::kBF16);
 }
 
 void run(const ActivatedBackwardProblem& p, cudaStream_t stream) {
+  if (is_scaled(p.product.operands)) return run_scaled(p, stream);
   p.product.row != nullptr ? run_gather<Gather::kA>(p, stream)
                            : run_gather<Gather::kNone>(p, stream);
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "core/ops/sm90/gather.cuh"
+#include "core/ops/sm90/grouped_problem.h"
+#include "core/ops/sm90/scales.cuh"
 #include "core/ops/sm90/tile_scheduler.cuh"
 #include "core/ops/sm90/tma.cuh"
 
@@ -10,7 +12,8 @@ namespace moiety::ops::sm90 {
 template <class Kernel>
 struct KernelArguments {
   CUtensorMap a, b;
-  IndexedRows indexed;  // the operand of Kernel::kGather, in place of its map
+  IndexedRows indexed;   // the operand of Kernel::kGather, in place of its map
+  OperandScales scales;  // of a scaled product
   Extents extents;
   typename Kernel::Finish::Arguments finish;
 };
@@ -28,7 +31,7 @@ __device__ inline void fetch_operand(const CUtensorMap& map, const F& outer, int
     const int at = first + i;
     const int x = kMajor == Major::kDepth ? depth : outer(at);
     const int y = kMajor == Major::kDepth ? outer(at) : depth;
-    uint8_t* here = to + at * kDepth * 2;
+    uint8_t* here = to + at * kRowBytes;
     if constexpr (kShared) {
       fetch_box_for(3, map, x, y, slice, here, barrier);
     } else {
@@ -73,12 +76,12 @@ __device__ void fetch_tiles(const KernelArguments<Kernel>& p,
   });
 }
 
-/// The producers where one operand is gathered: a warpgroup, of which one thread has the copy
-/// engine bring the other operand.
+/// The producers where threads copy a part of a stage, an operand's rows that are named by an index
+/// or scales: a warpgroup, of which one thread has the copy engine bring the rest.
 template <class Kernel>
-class Gatherer {
+class StageCopier {
  public:
-  __device__ Gatherer(const KernelArguments<Kernel>& p, SharedMemory<Kernel>& shared)
+  __device__ StageCopier(const KernelArguments<Kernel>& p, SharedMemory<Kernel>& shared)
       : p_(p), shared_(shared) {}
 
   __device__ void run(const TileScheduler<Kernel>& scheduler) {
@@ -92,9 +95,15 @@ class Gatherer {
           tile_ = tile, at_ = at, waiting_ = true;
         });
       } else {
-        const int slot = shared_.start[tile.segment];
-        operand_.look_up(p_.indexed, slot + tile.row, shared_.count[tile.segment] - tile.row);
-        operand_.take(p_.indexed);
+        const int slot = shared_.start[tile.segment], first = slot + tile.row;
+        const int count = shared_.count[tile.segment] - tile.row;
+        if constexpr (Kernel::kScaled) {
+          scales_.look_up(p_.scales, p_.extents, tile, first, count, p_.indexed.row);
+        }
+        if constexpr (kGatherA) {
+          operand_.look_up(p_.indexed, first, count);
+          operand_.take(p_.indexed);
+        }
         scheduler.each_stage(tile, [&](int at, int) { fill(tile, slot, at, at); });
       }
     });
@@ -108,15 +117,20 @@ class Gatherer {
     Barrier& full = shared_.full[ring_.stage];
     shared_.empty[ring_.stage].wait(ring_.parity ^ 1);
     if (threadIdx.x == 0) fetch_stage<Kernel>(p_, tile, slot, at, stage, full);
-    operand_.copy(p_.indexed, column, kGatherA ? stage.a : stage.b);
+    if constexpr (Kernel::kScaled) scales_.copy(p_.scales, at, shared_.scales[ring_.stage]);
+    if constexpr (Kernel::kGather != Gather::kNone) {
+      operand_.copy(p_.indexed, column, kGatherA ? stage.a : stage.b);
+    }
     arrive_after_copies(full);
     ring_.advance();
   }
 
   const KernelArguments<Kernel>& p_;
   SharedMemory<Kernel>& shared_;
-  GatheredOperand<kGatherA ? Kernel::kMajorA : Kernel::kMajorB, kGatherA ? Kernel::kM : Kernel::kN>
+  GatheredOperand<kGatherA ? Kernel::kMajorA : Kernel::kMajorB, kGatherA ? Kernel::kM : Kernel::kN,
+                  sizeof(typename Kernel::T)>
       operand_;
+  ScaleCopies<Kernel> scales_;
   Ring<Kernel::kStages> ring_;
   Tile tile_ = {};
   int at_ = 0;

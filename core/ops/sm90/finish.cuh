@@ -18,6 +18,11 @@ struct Place {
   Bounds bounds;
 };
 
+/// The staging of a finish that needs no boxes (store_boxes.cuh).
+struct NoBoxes {
+  uint8_t* staging;
+};
+
 /// The sum of two pieces, element by element, in f32.
 template <class Out>
 __device__ inline uint4 add_pieces(uint4 a, uint4 b) {
@@ -37,6 +42,7 @@ template <class Out>
 class StoreSums {
  public:
   using Staged = Out;
+  using Boxes = NoBoxes;
   static constexpr bool kGated = false, kMuchCode = false, kBoxes = false;
   static constexpr int kBuffers = 1;
   struct Arguments {

@@ -21,15 +21,15 @@ __device__ inline void with_function(int activation, const F& f) {
   }
 }
 
-/// Eight elements of a row.
+/// Eight numbers of a row, taken and rounded in pairs: one instruction for both.
 template <class T>
-union Piece {
-  uint4 whole;
-  T element[8];
+struct Piece {
+  uint32_t pair[4];
   __device__ Piece() {}
-  __device__ explicit Piece(uint4 from) : whole(from) {}
-  __device__ float operator[](int i) const { return static_cast<float>(element[i]); }
-  __device__ void set(int i, float value) { element[i] = static_cast<T>(value); }
+  __device__ explicit Piece(uint4 all) : pair{all.x, all.y, all.z, all.w} {}
+  __device__ float2 operator[](int i) const { return unpack<T>(pair[i]); }
+  __device__ void set(int i, float low, float high) { pair[i] = pack<T>(low, high); }
+  __device__ uint4 whole() const { return {pair[0], pair[1], pair[2], pair[3]}; }
 };
 
 template <class T>
@@ -56,6 +56,7 @@ template <class T>
 class StoreActivated {
  public:
   using Staged = T;
+  using Boxes = NoBoxes;
   static constexpr bool kGated = false, kMuchCode = true, kBoxes = false;
   static constexpr int kBuffers = 1;
   using Arguments = ActivatedArguments<T>;
@@ -78,14 +79,17 @@ class StoreActivated {
       const float bias[8] = {bias_[0].x, bias_[0].y, bias_[0].z, bias_[0].w,
                              bias_[1].x, bias_[1].y, bias_[1].z, bias_[1].w};
 #pragma unroll
-      for (int e = 0; e < 8; ++e) h.set(e, h[e] + bias[e]);
+      for (int j = 0; j < 4; ++j) h.set(j, h[j].x + bias[2 * j], h[j].y + bias[2 * j + 1]);
     }
     with_function(p_.activation, [&](auto function) {
 #pragma unroll
-      for (int e = 0; e < 8; ++e) activated.set(e, decltype(function)::at(h[e]).value);
+      for (int j = 0; j < 4; ++j) {
+        activated.set(j, decltype(function)::at(h[j].x).value,
+                      decltype(function)::at(h[j].y).value);
+      }
     });
-    *piece_at(p_.h, p_.h_pitch, n, c) = h.whole;
-    *piece_at(p_.activated, p_.activated_pitch, n, c) = activated.whole;
+    *piece_at(p_.h, p_.h_pitch, n, c) = h.whole();
+    *piece_at(p_.activated, p_.activated_pitch, n, c) = activated.whole();
   }
   __device__ void end() {}
 
@@ -100,6 +104,7 @@ template <class T>
 class StoreGated {
  public:
   using Staged = T;
+  using Boxes = NoBoxes;
   static constexpr bool kGated = true, kMuchCode = true, kBoxes = false;
   static constexpr int kBuffers = 2;
   using Arguments = ActivatedArguments<T>;
@@ -112,11 +117,14 @@ class StoreGated {
     const int64_t n = place_.row + row, c = place_.column + column;
     with_function(p_.activation, [&](auto function) {
 #pragma unroll
-      for (int e = 0; e < 8; ++e) activated.set(e, decltype(function)::at(gate[e]).value * up[e]);
+      for (int j = 0; j < 4; ++j) {
+        activated.set(j, decltype(function)::at(gate[j].x).value * up[j].x,
+                      decltype(function)::at(gate[j].y).value * up[j].y);
+      }
     });
-    *piece_at(p_.h, p_.h_pitch, n, c) = gate.whole;
-    *piece_at(p_.h, p_.h_pitch, n, c + p_.width) = up.whole;
-    *piece_at(p_.activated, p_.activated_pitch, n, c) = activated.whole;
+    *piece_at(p_.h, p_.h_pitch, n, c) = gate.whole();
+    *piece_at(p_.h, p_.h_pitch, n, c + p_.width) = up.whole();
+    *piece_at(p_.activated, p_.activated_pitch, n, c) = activated.whole();
   }
   __device__ void end() {}
 
@@ -143,6 +151,7 @@ template <class T, bool kTwoHalves>
 class ActivationBackward {
  public:
   using Staged = T;
+  using Boxes = NoBoxes;
   static constexpr bool kGated = false, kMuchCode = true,
                         kBoxes = false;  // the sums themselves have one half
   static constexpr int kBuffers = 1;
@@ -166,24 +175,31 @@ class ActivationBackward {
     const float weight = weight_;
     with_function(p_.activation, [&](auto function) {
 #pragma unroll
-      for (int e = 0; e < 8; ++e) {
-        const ValueAndSlope f = decltype(function)::at(h[e]);
-        activated.set(e, kTwoHalves ? f.value * up[e] : f.value);
-        dot += activated[e] * da[e];
-        if (p_.weight != nullptr) activated.set(e, activated[e] * weight);
-        Piece<T> weighted;
-        weighted.set(0, da[e] * weight);
-        const float d = weighted[0];
-        dh.set(e, kTwoHalves ? d * up[e] * f.slope : d * f.slope);
-        if constexpr (kTwoHalves) dup.set(e, d * f.value);
+      for (int j = 0; j < 4; ++j) {
+        const ValueAndSlope x = decltype(function)::at(h[j].x), y = decltype(function)::at(h[j].y);
+        if constexpr (kTwoHalves) {
+          activated.set(j, x.value * up[j].x, y.value * up[j].y);
+        } else {
+          activated.set(j, x.value, y.value);
+        }
+        dot += activated[j].x * da[j].x;
+        dot += activated[j].y * da[j].y;
+        activated.set(j, activated[j].x * weight, activated[j].y * weight);
+        const float2 d = unpack<T>(pack<T>(da[j].x * weight, da[j].y * weight));
+        if constexpr (kTwoHalves) {
+          dh.set(j, d.x * up[j].x * x.slope, d.y * up[j].y * y.slope);
+          dup.set(j, d.x * x.value, d.y * y.value);
+        } else {
+          dh.set(j, d.x * x.slope, d.y * y.slope);
+        }
       }
     });
 #pragma unroll
     for (int r = 0; r < 4; ++r) dot_[r] += r == i ? dot : 0;  // no index at run time
     const int64_t n = place_.row + row, c = place_.column + column;
-    *piece_at(p_.dh, p_.dh_pitch, n, c) = dh.whole;
-    if constexpr (kTwoHalves) *piece_at(p_.dh, p_.dh_pitch, n, c + p_.width) = dup.whole;
-    *piece_at(p_.activated, p_.activated_pitch, n, c) = activated.whole;
+    *piece_at(p_.dh, p_.dh_pitch, n, c) = dh.whole();
+    if constexpr (kTwoHalves) *piece_at(p_.dh, p_.dh_pitch, n, c + p_.width) = dup.whole();
+    *piece_at(p_.activated, p_.activated_pitch, n, c) = activated.whole();
   }
   __device__ void end() {
     if (p_.dot_parts == nullptr) return;

@@ -6,17 +6,19 @@ namespace moiety::ops::sm90 {
 
 namespace {
 
-template <class T, class Out, Gather kGather, class Shape>
+template <class T, class Out, Gather kGather, class Shape, class Store>
 void run_shape(const GradientProblem& p, cudaStream_t stream) {
-  launch_gradient<GroupedKernel<Form::kGradient, T, Shape, kGather, StoreBoxes<Out>>>(p, stream);
+  launch_gradient<GroupedKernel<Form::kGradient, T, Shape, kGather, Store>>(p, stream);
 }
 
 /// A gathered operand is the narrower side of its tile: the copy engine brings the other one.
 template <class T, class Out>
 void run_result(const GradientProblem& p, cudaStream_t stream) {
-  if (p.a_row != nullptr) return run_shape<T, Out, Gather::kA, StackedTile>(p, stream);
-  if (p.dout_row != nullptr) return run_shape<T, Out, Gather::kB, TallTile>(p, stream);
-  run_shape<T, Out, Gather::kNone, StackedTile>(p, stream);
+  using LargeBoxes = StoreBoxes<Out, 16, 4>;
+  if (p.a_row != nullptr) return run_shape<T, Out, Gather::kA, StackedTile, LargeBoxes>(p, stream);
+  if (p.dout_row != nullptr)
+    return run_shape<T, Out, Gather::kB, TallTile, StoreBoxes<Out>>(p, stream);
+  run_shape<T, Out, Gather::kNone, StackedTile, LargeBoxes>(p, stream);
 }
 
 template <class T>

@@ -8,11 +8,11 @@
 namespace moiety::ops::sm90 {
 
 /// Registers a thread: together what 168 a thread make. Producers hold addresses alone, of several
-/// rows where they gather.
-template <Gather kGather>
-inline constexpr int kProducerRegisters = kGather == Gather::kNone ? 40 : 56;
-template <Gather kGather>
-inline constexpr int kConsumerRegisters = kGather == Gather::kNone ? 232 : 224;
+/// rows where they copy.
+template <bool kCopies>
+inline constexpr int kProducerRegisters = kCopies ? 56 : 40;
+template <bool kCopies>
+inline constexpr int kConsumerRegisters = kCopies ? 224 : 232;
 
 template <class Kernel>
 __global__ void __launch_bounds__(kThreads, 1)
@@ -24,24 +24,23 @@ __global__ void __launch_bounds__(kThreads, 1)
     if constexpr (Kernel::kGather != Gather::kB) prefetch_map(p.b);
     for (int i = 0; i < Kernel::kStages; ++i) {
       shared.full[i].init(Kernel::kFillers);
-      shared.empty[i].init(Kernel::kConsumerWarps * Kernel::kCluster);
+      shared.empty[i].init(kConsumerWarps * Kernel::kCluster);
     }
-    for (Barrier& turn : shared.turn) turn.init(4);
     fence_barrier_init();
   }
   const TileScheduler<Kernel> scheduler(p.extents, shared);  // syncs the block
   if constexpr (Kernel::kCluster > 1) sync_cluster();
   const int group = static_cast<int>(threadIdx.x) / kWarpgroup - 1;
   if (group < 0) {
-    shrink_registers<kProducerRegisters<Kernel::kGather>>();
-    if constexpr (Kernel::kGather != Gather::kNone) {
-      Gatherer<Kernel>(p, shared).run(scheduler);
+    shrink_registers<kProducerRegisters<Kernel::kCopies>>();
+    if constexpr (Kernel::kCopies) {
+      StageCopier<Kernel>(p, shared).run(scheduler);
     } else if (threadIdx.x == 0) {
       fetch_tiles<Kernel>(p, scheduler, shared);
     }
     __syncwarp();
   } else {
-    grow_registers<kConsumerRegisters<Kernel::kGather>>();
+    grow_registers<kConsumerRegisters<Kernel::kCopies>>();
     multiply_tiles<Kernel>(p, scheduler, shared, group);
   }
   if constexpr (Kernel::kCluster > 1) sync_cluster();  // nobody writes to a block that has left

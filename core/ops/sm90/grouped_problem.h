@@ -8,8 +8,12 @@
 
 namespace moiety::ops::sm90 {
 
-/// Operands of two bytes an element. kF32 is for results alone.
-enum class Number : uint8_t { kBF16, kF16, kF32 };
+/// kE4M3 and kE5M2, of one byte, are for operands with scales; kF32 is for results alone.
+enum class Number : uint8_t { kBF16, kF16, kF32, kE4M3, kE5M2 };
+constexpr int bytes_of(Number number) {
+  return number == Number::kF32 ? 4 : number == Number::kBF16 || number == Number::kF16 ? 2 : 1;
+}
+constexpr bool is_scaled(Number number) { return bytes_of(number) == 1; }
 
 /// A row-major matrix; the pitch counts elements.
 struct Matrix {
@@ -23,7 +27,16 @@ struct SegmentList {
   int number = 0;
 };
 
-/// out[n] = a[n] w[expert of n], or times its transpose.
+/// What the bytes of scaled operands stand for: element (r, k) of a counts a[r, k / 128] times its
+/// value, element (j, k) of w, which is in e4m3, w[e, j / 128, k / 128] times.
+struct OperandScales {
+  const float* a = nullptr;  // [rows of a, a_pitch]
+  int a_pitch = 0;
+  const float* w = nullptr;  // dense [experts, ceil(J / 128), w_pitch]
+  int w_pitch = 0;
+};
+
+/// out[n] = a[n] w[expert of n], or times its transpose, the only form of scaled operands.
 struct ProductProblem {
   SegmentList segments;
   Matrix a;                      // [N, K], or [R, K] with row
@@ -33,6 +46,7 @@ struct ProductProblem {
   int experts = 1;
   bool transposed = false;
   Number operands = Number::kBF16, result = Number::kBF16;
+  OperandScales scales = {};
 };
 
 /// grad[e] (+)= sum of a[n]^T dout[n] over the slots of expert e.
@@ -48,7 +62,7 @@ struct GradientProblem {
 
 /// h = a w + bias with its activation, or with the gated one: h [N, 2H] holds gate and up.
 struct ActivatedProblem {
-  ProductProblem product;       // out is h; not transposed
+  ProductProblem product;       // out is h; transposed if scaled
   const float* bias = nullptr;  // [experts, H] or null; none for a gated one
   Matrix activated;             // [N, H]
   int activation = 0;           // ops::Activation

@@ -1,5 +1,6 @@
 // Products of slots with their experts' matrices.
 #include "core/ops/sm90/launch.cuh"
+#include "core/ops/sm90/scaled.h"
 #include "core/ops/sm90/tile_table.h"
 
 namespace moiety::ops::sm90 {
@@ -9,10 +10,10 @@ namespace {
 template <Form kForm, class T, class Out>
 void run_form(const ProductProblem& p, cudaStream_t stream) {
   using Kernel = GroupedKernel<kForm, T, StackedTile, Gather::kNone, StoreBoxes<Out>>;
-  launch_product<Kernel>(
-      p, p.out.columns,
-      {tensor_map(p.out, 1, p.result, 8), {static_cast<Out*>(p.out.data), p.out.pitch, false}},
-      stream);
+  launch_product<Kernel>(p, p.out.columns,
+                         {tensor_map(p.out, 1, p.result, Kernel::Finish::Boxes::kRows),
+                          {static_cast<Out*>(p.out.data), p.out.pitch, false}},
+                         stream);
 }
 
 template <class T, class Out>
@@ -29,10 +30,12 @@ void run_numbers(const ProductProblem& p, cudaStream_t stream) {
 }  // namespace
 
 bool accepts(const ProductProblem& p) {
-  return p.row == nullptr && fits(p) && result_fits(p.out, p.result);
+  const bool numbers = !is_scaled(p.operands) || p.result == Number::kBF16;
+  return numbers && p.row == nullptr && fits(p) && result_fits(p.out, p.result);
 }
 
 void run(const ProductProblem& p, cudaStream_t stream) {
+  if (is_scaled(p.operands)) return run_scaled(p, stream);
   p.operands == Number::kBF16 ? run_numbers<__nv_bfloat16>(p, stream)
                               : run_numbers<__half>(p, stream);
 }

@@ -11,24 +11,32 @@
 namespace moiety::ops::sm90 {
 
 /// Whether rows begin at multiples of 16 bytes, as the copy engine and the stores need it, and
-/// coordinates fit into 32 bits.
+/// coordinates, and a row's first 16 bytes, fit into 32 bits.
 inline bool rows_fit(const Matrix& m, int64_t element_bytes) {
   constexpr int64_t kMost = int64_t{1} << 31;
   return reinterpret_cast<uintptr_t>(m.data) % 16 == 0 && m.pitch * element_bytes % 16 == 0 &&
-         m.rows > 0 && m.columns > 0 && m.rows < kMost && m.columns < kMost;
+         m.rows > 0 && m.columns > 0 && m.rows < kMost && m.columns < kMost &&
+         m.rows * (m.pitch * element_bytes / 16) < kMost;
 }
-inline bool operand_fits(const Matrix& m) { return rows_fit(m, 2); }
+inline bool operand_fits(const Matrix& m, Number number = Number::kBF16) {
+  return rows_fit(m, bytes_of(number));
+}
 
 /// A result is stored 16 bytes at a time, so that no piece may hang over its last column.
 inline bool result_fits(const Matrix& m, Number number) {
-  return rows_fit(m, number == Number::kF32 ? 4 : 2) && m.columns % 8 == 0;
+  return rows_fit(m, bytes_of(number)) && m.columns % 8 == 0;
 }
+
+/// Indices of scales are int.
+inline constexpr int64_t kMostScales = int64_t{1} << 31;
 
 /// The operands of a product.
 inline bool fits(const ProductProblem& p) {
   const int64_t K = p.a.columns, J = p.out.columns;
   const Matrix w{const_cast<void*>(p.w), K, J, p.transposed ? K : J};
-  return operand_fits(p.a) && operand_fits(w) && K % 8 == 0 && p.segments.number <= kMaxSegments;
+  return operand_fits(p.a, p.operands) && operand_fits(w, p.operands) &&
+         K * bytes_of(p.operands) % 16 == 0 && p.segments.number <= kMaxSegments &&
+         (!is_scaled(p.operands) || (p.transposed && p.a.rows * p.scales.a_pitch < kMostScales));
 }
 
 inline int multiprocessors() {
@@ -62,13 +70,15 @@ void launch(const KernelArguments<Kernel>& arguments, int64_t tiles, cudaStream_
 
 inline int64_t tiles_in(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
 
-/// Rows of the box in which `blocks` blocks share kSize rows or columns of an operand.
-inline int box_rows(Major major, int size, int blocks) {
-  return major == Major::kDepth ? size / blocks : kBoxWidth;
+/// Rows of the box in which `blocks` blocks share `size` rows or columns of an operand, of which
+/// `run` lie side by side.
+inline int box_rows(Major major, int size, int run, int blocks) {
+  return major == Major::kDepth ? std::min(size / blocks, run) : kBoxWidth;
 }
 
-inline IndexedRows indexed_rows(const Matrix& m, const int32_t* row) {
-  return {m.data, m.pitch * 2, static_cast<int>(m.columns), row};
+inline IndexedRows indexed_rows(const Matrix& m, Number number, const int32_t* row) {
+  return {m.data, static_cast<int>(m.pitch * bytes_of(number) / 16), static_cast<int>(m.columns),
+          row};
 }
 
 /// A product of any finish, whose result has `width` columns.
@@ -80,11 +90,13 @@ void launch_product(const ProductProblem& p, int64_t width,
   const Matrix w = p.transposed ? Matrix{const_cast<void*>(p.w), J, K, K}
                                 : Matrix{const_cast<void*>(p.w), K, J, J};
   KernelArguments<Kernel> arguments{
-      kGather
-          ? CUtensorMap{}
-          : tensor_map(p.a, 1, p.operands, box_rows(Kernel::kMajorA, Kernel::kM, Kernel::kAcross)),
-      tensor_map(w, p.experts, p.operands, box_rows(Kernel::kMajorB, Kernel::kN, Kernel::kDown)),
-      indexed_rows(p.a, p.row),
+      kGather ? CUtensorMap{}
+              : tensor_map(p.a, 1, p.operands,
+                           box_rows(Kernel::kMajorA, Kernel::kM, Kernel::kM, Kernel::kAcross)),
+      tensor_map(w, p.experts, p.operands,
+                 box_rows(Kernel::kMajorB, Kernel::kN, Kernel::kColumns, Kernel::kDown)),
+      indexed_rows(p.a, p.operands, p.row),
+      p.scales,
       {p.segments.start, p.segments.count, p.segments.number, p.experts, 0, static_cast<int>(width),
        static_cast<int>(K)},
       finish};
@@ -100,10 +112,12 @@ void launch_gradient(const GradientProblem& p, cudaStream_t stream) {
   KernelArguments<Kernel> arguments{
       kGather == Gather::kA ? CUtensorMap{} : tensor_map(p.a, 1, p.operands, kBoxWidth),
       kGather == Gather::kB ? CUtensorMap{} : tensor_map(p.dout, 1, p.operands, kBoxWidth),
-      kGather == Gather::kB ? indexed_rows(p.dout, p.dout_row) : indexed_rows(p.a, p.a_row),
+      kGather == Gather::kB ? indexed_rows(p.dout, p.operands, p.dout_row)
+                            : indexed_rows(p.a, p.operands, p.a_row),
+      {},
       {p.segments.start, p.segments.count, p.segments.number, p.experts, static_cast<int>(K),
        static_cast<int>(J), 0},
-      {tensor_map({p.grad, K, J, J}, p.experts, p.result, 8),
+      {tensor_map({p.grad, K, J, J}, p.experts, p.result, Kernel::Finish::Boxes::kRows),
        {static_cast<typename Kernel::Finish::Out*>(p.grad), J, p.accumulate}}};
   launch<Kernel>(arguments,
                  p.experts * tiles_in(K, Kernel::kM * Kernel::kDown) *

@@ -75,11 +75,6 @@ struct Ring {
       parity ^= 1;
     }
   }
-  __device__ void advance_by(int steps) {
-    const int to = stage + steps;
-    parity ^= static_cast<uint32_t>(to / kStages) & 1u;
-    stage = to % kStages;
-  }
 };
 
 /// Waits for the other `threads` - 1 threads that name barrier `id` (1 to 15).

@@ -68,38 +68,63 @@ __device__ inline void stage_half(const float* sums, uint8_t* staging) {
   }
 }
 
+/// The boxes of a warp's staging: kNumber of them, kRows (8 or 16) x 128 bytes each, in turn.
+template <int kRows_, int kNumber_>
+struct StagedBoxes {
+  static constexpr int kRows = kRows_, kNumber = kNumber_, kBytes = kRows * 128;
+  uint8_t* staging;
+  int next = 0;
+
+  /// A box that is not read any more.
+  __device__ uint8_t* take() {
+    if (threadIdx.x % 32 == 0) wait_stores_read<kNumber - 1>();
+    __syncwarp();
+    uint8_t* box = staging + next * kBytes;
+    next = next + 1 == kNumber ? 0 : next + 1;
+    return box;
+  }
+  /// Has what all threads wrote to the box stored at (x, y, z).
+  __device__ void store(const CUtensorMap& map, int x, int y, int z, const uint8_t* box, bool add) {
+    fence_async_proxy();
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) store_box(map, x, y, z, box, add);
+  }
+};
+
 /// 16 rows x kN columns of a warp to the map, from (column, row, slice) on.
-template <class Out, int kN>
-__device__ inline void store_boxes(const float (&sums)[kN / 2], uint8_t* staging,
+template <class Out, int kN, class Boxes>
+__device__ inline void store_boxes(const float (&sums)[kN / 2], Boxes& boxes,
                                    const CUtensorMap& map, int column, int row, int slice,
                                    bool accumulate) {
   constexpr int kWidth = 128 / sizeof(Out), kHalfBytes = 8 * 128;
-  const bool leads = threadIdx.x % 32 == 0;
-  const auto half = [&](auto which, int chunk) {
-    constexpr int kHalf = decltype(which)::value;
-    uint8_t* box = staging + kHalf * kHalfBytes;
-    if (leads) wait_stores_read<1>();  // the one before the last used this place
-    __syncwarp();
-    stage_half<Out, kHalf>(sums + chunk * kWidth / 2, box);
-    fence_async_proxy();
-    __syncwarp();
-    if (leads) store_box(map, column + chunk * kWidth, row + 8 * kHalf, slice, box, accumulate);
-  };
 #pragma unroll
   for (int chunk = 0; chunk < kN / kWidth; ++chunk) {
-    half(std::integral_constant<int, 0>{}, chunk);
-    half(std::integral_constant<int, 1>{}, chunk);
+    const float* from = sums + chunk * kWidth / 2;
+    const int x = column + chunk * kWidth;
+    uint8_t* box = boxes.take();
+    stage_half<Out, 0>(from, box);
+    if constexpr (Boxes::kRows == 16) {
+      stage_half<Out, 1>(from, box + kHalfBytes);
+      boxes.store(map, x, row, slice, box, accumulate);
+    } else {
+      boxes.store(map, x, row, slice, box, accumulate);
+      box = boxes.take();
+      stage_half<Out, 1>(from, box);
+      boxes.store(map, x, row + 8, slice, box, accumulate);
+    }
   }
 }
 
 /// The finish of plain products: out = or += the sums, as boxes; 16 rows that are not all there go
-/// row by row.
-template <class Out_>
+/// row by row. Large boxes, and more of them, cost a stage of the ring: they pay where a tile has
+/// few stages, so that its stores take as long as its products.
+template <class Out_, int kRows = 8, int kNumber = 2>
 class StoreBoxes {
  public:
   using Out = Out_;
+  using Boxes = StagedBoxes<kRows, kNumber>;
   static constexpr bool kGated = false, kBoxes = true;
-  static constexpr int kBuffers = 1;
+  static constexpr int kBuffers = kRows * kNumber / 16;
   struct Arguments {
     CUtensorMap map;
     typename StoreSums<Out>::Arguments rows;

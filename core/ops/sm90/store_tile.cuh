@@ -25,6 +25,15 @@ __device__ inline uint32_t pack(float low, float high) {
   }
 }
 
+template <class Out>
+__device__ inline float2 unpack(uint32_t pair) {
+  if constexpr (std::is_same_v<Out, __nv_bfloat16>) {
+    return __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(pair));
+  } else {
+    return __half22float2(reinterpret_cast<const __half2&>(pair));
+  }
+}
+
 /// Where piece `piece` of a staged row lies: permuted so that neither side meets a bank conflict.
 template <class Out>
 __device__ inline uint32_t staged(int row, int piece) {

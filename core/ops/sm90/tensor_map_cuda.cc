@@ -27,6 +27,8 @@ CUtensorMapDataType type_of(Number number) {
   switch (number) {
     case Number::kBF16: return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
     case Number::kF16: return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+    case Number::kE4M3:
+    case Number::kE5M2: return CU_TENSOR_MAP_DATA_TYPE_UINT8;
     default: return CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
   }
 }
@@ -39,7 +41,7 @@ CUtensorMap tensor_map(const Matrix& matrix, int64_t slices, Number number, int 
   const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(matrix.columns),
                                static_cast<cuuint64_t>(matrix.rows),
                                static_cast<cuuint64_t>(slices)};
-  const cuuint64_t element = number == Number::kF32 ? 4 : 2;
+  const auto element = static_cast<cuuint64_t>(bytes_of(number));
   const cuuint64_t bytes[2] = {static_cast<cuuint64_t>(matrix.pitch) * element,
                                static_cast<cuuint64_t>(matrix.pitch * matrix.rows) * element};
   const cuuint32_t box[3] = {static_cast<cuuint32_t>(128 / element),

@@ -72,21 +72,22 @@ class TileScheduler {
     if constexpr (Kernel::kGradient) {
       for (int g = tile.expert; g < extents_.segments; g += extents_.experts) {
         const int start = shared_.start[g], count = shared_.count[g];
-        for (int n = 0; n < count; n += kDepth) fn(start + n, min(kDepth, count - n));
+        for (int n = 0; n < count; n += Kernel::kDepth)
+          fn(start + n, min(Kernel::kDepth, count - n));
       }
     } else {
-      for (int k = 0; k < extents_.depth; k += kDepth) fn(k, kDepth);
+      for (int k = 0; k < extents_.depth; k += Kernel::kDepth) fn(k, Kernel::kDepth);
     }
   }
   __device__ int stages(const Tile& tile) const {
     if constexpr (Kernel::kGradient) {
       int sum = 0;
       for (int g = tile.expert; g < extents_.segments; g += extents_.experts) {
-        sum += tiles(shared_.count[g], kDepth);
+        sum += tiles(shared_.count[g], Kernel::kDepth);
       }
       return sum;
     } else {
-      return tiles(extents_.depth, kDepth);
+      return tiles(extents_.depth, Kernel::kDepth);
     }
   }
 

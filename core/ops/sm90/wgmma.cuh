@@ -4,6 +4,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 
 #include <cstdint>
 #include <type_traits>
@@ -13,7 +14,7 @@ namespace moiety::ops::sm90 {
 /// How an operand lies in shared memory, in boxes of 64 elements (128 bytes) a row with their
 /// 16-byte pieces permuted in each 8 rows (128-byte swizzle).
 enum class Major : uint8_t {
-  kDepth,  // a row holds 64 steps of the depth: box [rows or columns][64]
+  kDepth,  // a row holds 128 bytes of the depth: box [rows or columns][128 bytes]
   kOuter,  // a row holds 64 of the operand's rows or columns: boxes [depth 64][64], one an 8 KiB
 };
 
@@ -92,6 +93,27 @@ __device__ inline void multiply_add(float (&d)[kColumns / 2], uint64_t left, uin
   }
 }
 
+/// d = left right, or += it, for 64 x 128, 32 deep, of bytes that lie along the depth. Left is
+/// __nv_fp8_e4m3 or __nv_fp8_e5m2, right e4m3. Runs until waited for.
+template <class Left>
+__device__ inline void multiply_bytes(float (&d)[64], uint64_t left, uint64_t right, bool add) {
+// clang-format off
+#define MOIETY_PRODUCT_OF_BYTES(type)                                                             \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\n"                                  \
+               "wgmma.mma_async.sync.aligned.m64n128k32.f32." type ".e4m3 {" MOIETY_NAMES_0       \
+               MOIETY_NAMES_32 "}, %64, %65, add, 1, 1;\n}"                                       \
+               : MOIETY_SUMS_32(0), MOIETY_SUMS_32(32)                                            \
+               : "l"(left), "l"(right), "r"(static_cast<int>(add)))
+  // clang-format on
+  if constexpr (std::is_same_v<Left, __nv_fp8_e4m3>) {
+    MOIETY_PRODUCT_OF_BYTES("e4m3");
+  } else {
+    static_assert(std::is_same_v<Left, __nv_fp8_e5m2>);
+    MOIETY_PRODUCT_OF_BYTES("e5m2");
+  }
+}
+
+#undef MOIETY_PRODUCT_OF_BYTES
 #undef MOIETY_PRODUCT_OF
 #undef MOIETY_PRODUCT
 #undef MOIETY_SUMS_32

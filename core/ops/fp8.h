@@ -60,9 +60,9 @@ struct Fp8GemmForm {
 
 /// c [M, N] = a b^T for a [M, K] and b [N, K], either one or none of them by blocks; c is f32, bf16
 /// or f16, rows may be strided. Sums in f32. On CUDA with compute capability 9.0 by cuBLASLt where
-/// it can (M and N multiples of 16, K of 16, not E5M2 twice, pieces' scales by piece), elsewhere the
-/// ordinary product of dequantised operands: on the CPU these are f32, on CUDA bf16 (f16 for an f16
-/// c).
+/// it can (M and N multiples of 16, K of 16, not E5M2 twice, pieces' scales by piece), elsewhere
+/// the ordinary product of dequantised operands: on the CPU these are f32, on CUDA bf16 (f16 for an
+/// f16 c).
 MOIETY_API void fp8_gemm(Exec&, const Fp8Matrix& a, const Fp8Matrix& b, TensorView c,
                          const Fp8GemmForm& form = {});
 

@@ -14,9 +14,9 @@ struct Dequantize {
   const uint8_t* values;
   const float* scales;
   T* out;
-  int64_t rows, depth, span, spans;                      // spans of a row
-  int64_t rows_of_scale;                                 // 1, or kFp8Block
-  int64_t matrix_stride, outer_stride, inner_stride;     // of the scales
+  int64_t rows, depth, span, spans;                   // spans of a row
+  int64_t rows_of_scale;                              // 1, or kFp8Block
+  int64_t matrix_stride, outer_stride, inner_stride;  // of the scales
   MOIETY_HD void operator()(int64_t i) const {
     const int64_t all_rows = i / spans, begin = i % spans * span;
     const int64_t end = begin + span < depth ? begin + span : depth;
@@ -46,10 +46,9 @@ void dequantize(Exec& exec, const Fp8Matrix& m, TensorView out) {
       using T = decltype(element);
       for_each_row(exec, all_rows * spans,
                    Dequantize<decltype(format), T>{
-                       static_cast<const uint8_t*>(m.values.ptr),
-                       static_cast<const float*>(s.ptr), out.data<T>(), m.rows(), depth, span,
-                       spans, pieces ? 1 : kFp8Block, s.rank == 3 ? s.stride[0] : 0,
-                       s.stride[static_cast<size_t>(s.rank - 2)],
+                       static_cast<const uint8_t*>(m.values.ptr), static_cast<const float*>(s.ptr),
+                       out.data<T>(), m.rows(), depth, span, spans, pieces ? 1 : kFp8Block,
+                       s.rank == 3 ? s.stride[0] : 0, s.stride[static_cast<size_t>(s.rank - 2)],
                        s.stride[static_cast<size_t>(s.rank - 1)]});
     });
   });

@@ -18,8 +18,7 @@ TensorView dequantized(Exec& exec, const Fp8Matrix& m, DType dtype) {
   return out;
 }
 
-bool by_cublas(Exec& exec, const Fp8Matrix& a, const Fp8Matrix& b, TensorView c,
-                 bool accumulate) {
+bool by_cublas(Exec& exec, const Fp8Matrix& a, const Fp8Matrix& b, TensorView c, bool accumulate) {
   if constexpr (kCuda) {
     return exec.is_cuda() && cuda::fp8_gemm(exec, a, b, c, accumulate);
   }

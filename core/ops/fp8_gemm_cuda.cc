@@ -150,8 +150,8 @@ bool fp8_gemm(Exec& exec, const Fp8Matrix& a, const Fp8Matrix& b, TensorView c, 
   DeviceContext::Impl& context = exec.impl().context->impl();
   const int64_t c_pitch = std::max(c.stride[0], c.dim(1));
   if (context.compute_capability() != 90 || !fits(a, b, c, c_pitch)) return false;
-  const Fp8Key key{a.rows(),   b.rows(),   a.depth(), c_pitch,    a.format(), b.format(),
-                   c.dtype,    a.scaling,  b.scaling, accumulate};
+  const Fp8Key key{a.rows(),   b.rows(), a.depth(), c_pitch,   a.format(),
+                   b.format(), c.dtype,  a.scaling, b.scaling, accumulate};
   auto* lt = static_cast<cublasLtHandle_t>(context.cublas_lt());
   const TensorView workspace = context.workspace();
   const auto workspace_bytes = static_cast<size_t>(workspace.numel());
@@ -159,10 +159,10 @@ bool fp8_gemm(Exec& exec, const Fp8Matrix& a, const Fp8Matrix& b, TensorView c, 
   if (plan == nullptr) return false;
   plan->set_scales(a, b);
   const float one = 1, beta = accumulate ? 1.f : 0.f;
-  MOIETY_CUBLAS_CHECK(cublasLtMatmul(
-      lt, plan->product.get(), &one, b.values.ptr, plan->b.get(), a.values.ptr, plan->a.get(),
-      &beta, c.ptr, plan->c.get(), c.ptr, plan->c.get(), &plan->algorithm, workspace.ptr,
-      workspace_bytes, static_cast<cudaStream_t>(exec.stream())));
+  MOIETY_CUBLAS_CHECK(cublasLtMatmul(lt, plan->product.get(), &one, b.values.ptr, plan->b.get(),
+                                     a.values.ptr, plan->a.get(), &beta, c.ptr, plan->c.get(),
+                                     c.ptr, plan->c.get(), &plan->algorithm, workspace.ptr,
+                                     workspace_bytes, static_cast<cudaStream_t>(exec.stream())));
   return true;
 }
 

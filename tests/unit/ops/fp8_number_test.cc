@@ -55,8 +55,8 @@ TYPED_TEST(Fp8Number, EveryCodeHasItsMeaningAndComesBack) {
 TYPED_TEST(Fp8Number, RoundsToTheNearestAndInATieToTheEven) {
   std::vector<float> numbers;
   for (int code = 0; code < static_cast<int>(TypeParam::kLargestCode); ++code) {
-    const auto middle = static_cast<float>(
-        (meaning<TypeParam>(code) + meaning<TypeParam>(code + 1)) / 2);  // exact
+    const auto middle =
+        static_cast<float>((meaning<TypeParam>(code) + meaning<TypeParam>(code + 1)) / 2);  // exact
     for (const float x : {middle, std::nextafter(middle, 0.f), std::nextafter(middle, 1e30f)}) {
       numbers.insert(numbers.end(), {x, -x});
     }

@@ -57,8 +57,8 @@ class GroupedFp8Test : public OpTest {
   Vector expected(const Layout& l, const TensorView& a, const TensorView& w, Transpose transpose,
                   bool by_row, const Vector& before) {
     const bool turned = transpose == Transpose::kYes;
-    const Vector fa = held(ops::quantize_rows(
-        exec_, a, turned ? DType::kF8E5M2 : DType::kF8E4M3, ops::Fp8ScaleOrder::kByRow));
+    const Vector fa = held(ops::quantize_rows(exec_, a, turned ? DType::kF8E5M2 : DType::kF8E4M3,
+                                              ops::Fp8ScaleOrder::kByRow));
     const Vector fw =
         held(ops::quantize_blocks(exec_, w, turned ? Transpose::kNo : Transpose::kYes));
     Vector out = before;

@@ -34,7 +34,7 @@ int finish_report(const BenchArguments& a, bench::Report report) {
                                            [](const bench::Row& row) { return row.right; });
   for (auto row = wrong; row != report.rows.end(); ++row) {
     std::fprintf(stderr, "bench %s %s: wrong, so it was not timed: %s; at most %.0e expected\n",
-                 row->what.c_str(), row->shape.c_str(), row->detail.c_str(), bench::kTolerance);
+                 row->what.c_str(), row->shape.c_str(), row->detail.c_str(), row->tolerance);
   }
   const int code = wrong == report.rows.end() ? kOk : kFailedCheck;
   report.rows.erase(wrong, report.rows.end());

@@ -16,10 +16,15 @@ namespace moiety::apps {
 
 namespace {
 
-int products(const BenchArguments& a) {
+struct GemmArguments : BenchArguments {
+  bool fp8 = false;
+};
+
+int products(const GemmArguments& a) {
   DeviceContext context = open_bench_device(a.device);
   bench::Report report = begin_report(a, context);
-  report.rows = bench::bench_gemm(context, a.iterations);
+  report.rows = a.fp8 ? bench::bench_fp8_gemm(context, a.iterations)
+                      : bench::bench_gemm(context, a.iterations);
   return finish_report(a, std::move(report));
 }
 
@@ -97,8 +102,10 @@ void add_loss(CLI::App& bench, int& code) {
 }  // namespace
 
 void add_bench_of_ops(CLI::App& bench, int& code) {
-  const auto of_gemm = std::make_shared<BenchArguments>();
+  const auto of_gemm = std::make_shared<GemmArguments>();
   CLI::App* gemm = add_bench_command(bench, "gemm", "dense and grouped products", of_gemm);
+  gemm->add_flag("--fp8", of_gemm->fp8,
+                 "dense products of a layer in FP8 beside bf16, with and without quantising");
   gemm->callback([of_gemm, &code] { code = products(*of_gemm); });
   add_attention(bench, code);
   add_loss(bench, code);

@@ -51,6 +51,7 @@ void generate(const Arguments& a) {
   impl.step = &static_cast<const ops::StepControl*>(state.data())->step;
   impl.rows = static_cast<const RowMap*>(map.data());
   impl.compute_dtype = compute_dtype(config.precision);
+  impl.fp8_parts = fp8_parts(config);
   impl.seed = config.run.seed;
   Exec exec(&impl);
 

@@ -7,6 +7,7 @@
 
 #include "core/bench/ground.h"
 #include "core/model/parameter_table.h"
+#include "core/ops/fp8_products.h"
 #include "core/ops/gemm.h"
 
 namespace moiety::bench {
@@ -116,7 +117,60 @@ void bench_grouped(DeviceContext& context, DType dtype, const Grouped& s, int it
       [&](Exec& exec, size_t k) { ops::grouped_gemm_grad(exec, segments, a[k], b[k], weight); });
 }
 
+/// One product of a layer: in bf16, in FP8 from the operands as a layer has them, and alone.
+struct LayerProduct {
+  const char* name;
+  std::function<void(Exec&)> bf16, fp8;
+  std::function<ops::Fp8Matrix(Exec&)> left, right;
+  TensorView out;
+};
+
+void bench_fp8_dense(DeviceContext& context, const Dense& s, int iterations,
+                     std::vector<Row>& rows) {
+  constexpr DType kType = DType::kBF16, kLeft = DType::kF8E4M3, kGradient = DType::kF8E5M2;
+  Ground ground(context, kType);
+  const TensorView x = ground.random(kType, {s.m, s.k}, 1), w = ground.random(kType, {s.k, s.n}, 2);
+  const TensorView dy = ground.random(kType, {s.m, s.n}, 3), y = ground.make(kType, {s.m, s.n});
+  const TensorView dx = ground.make(kType, {s.m, s.k}), dw = ground.make(DType::kF32, {s.k, s.n});
+  using ops::Fp8ScaleOrder, ops::Transpose;
+  const LayerProduct products[] = {
+      {"y", [&](Exec& exec) { ops::gemm(exec, x, w, y); },
+       [&](Exec& exec) { ops::fp8_product(exec, x, w, {}, y); },
+       [&](Exec& exec) { return ops::quantize_rows(exec, x, kLeft, Fp8ScaleOrder::kByPiece); },
+       [&](Exec& exec) { return ops::quantize_blocks(exec, w, Transpose::kYes); }, y},
+      {"dx", [&](Exec& exec) { ops::gemm(exec, dy, w, dx, {.transpose_b = true}); },
+       [&](Exec& exec) { ops::fp8_input_gradient(exec, dy, w, dx); },
+       [&](Exec& exec) { return ops::quantize_rows(exec, dy, kGradient, Fp8ScaleOrder::kByPiece); },
+       [&](Exec& exec) { return ops::quantize_blocks(exec, w, Transpose::kNo); }, dx},
+      {"dw", [&](Exec& exec) { ops::gemm(exec, x, dy, dw, {.transpose_a = true}); },
+       [&](Exec& exec) { ops::fp8_weight_gradient(exec, x, dy, dw, /*accumulate=*/false); },
+       [&](Exec& exec) { return ops::quantize_columns(exec, x, kLeft); },
+       [&](Exec& exec) { return ops::quantize_columns(exec, dy, kGradient); }, dw}};
+  for (const LayerProduct& p : products) {
+    const auto add = [&](const char* how, const std::function<void(Exec&)>& body) {
+      const Times times = time_calls(context, kWarmUp, iterations, [&](int) { ground.call(body); });
+      rows.push_back(
+          row_of(fmt::format("{} {} {} [{} {}] x [{} {}]", s.name, p.name, how, s.m, s.k, s.k, s.n),
+                 tera(s.m, s.n, s.k), times));
+    };
+    add("bf16", p.bf16);
+    add("fp8 and quantising", p.fp8);
+    ground.call([&](Exec& exec) {
+      const ops::Fp8Matrix left = p.left(exec), right = p.right(exec);
+      add("fp8 alone", [&](Exec& inner) { ops::fp8_gemm(inner, left, right, p.out); });
+    });
+  }
+}
+
 }  // namespace
+
+std::vector<Row> bench_fp8_gemm(DeviceContext& context, int iterations) {
+  std::vector<Row> rows;
+  for (const Dense& shape : dense_shapes(context.device().type == DeviceType::kCuda)) {
+    bench_fp8_dense(context, shape, iterations, rows);
+  }
+  return rows;
+}
 
 std::vector<Row> bench_gemm(DeviceContext& context, int iterations) {
   const bool cuda = context.device().type == DeviceType::kCuda;

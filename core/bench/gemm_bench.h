@@ -11,4 +11,8 @@ namespace moiety::bench {
 /// choices give; their weight gradients are f32 and written.
 MOIETY_API std::vector<Row> bench_gemm(DeviceContext& context, int iterations);
 
+/// The dense shapes in bf16 and in FP8: y, dx and dw with the quantisation of their operands and
+/// without it. dw is f32 and written.
+MOIETY_API std::vector<Row> bench_fp8_gemm(DeviceContext& context, int iterations);
+
 }  // namespace moiety::bench

@@ -25,7 +25,8 @@ Tensors random_tensors(Ground& ground, DType dtype, int64_t tokens, int64_t widt
           ground.make(dtype, {tokens, width})};
 }
 
-Comparison compare(MoeLayerRun& layer, MoeLayerRun& reference, DType compute, int64_t tokens) {
+Comparison compare(MoeLayerRun& layer, MoeLayerRun& reference, DType compute, int64_t tokens,
+                   double tolerance) {
   const int64_t width = layer.width();
   const Tensors t = random_tensors(layer.ground(), compute, tokens, width, 1);
   const Tensors r = random_tensors(reference.ground(), DType::kF32, tokens, width, 1);
@@ -35,7 +36,7 @@ Comparison compare(MoeLayerRun& layer, MoeLayerRun& reference, DType compute, in
   reference.take_weights(layer);
   layer.run(t.x, t.dout, t.out, t.dx);
   reference.run(r.x, r.dout, r.out, r.dx);
-  Comparison check;
+  Comparison check(tolerance);
   const auto add = [&](const std::string& name, const TensorView& got, const TensorView& expected) {
     check.add(name, layer.ground(), got, reference.ground(), expected);
   };
@@ -56,12 +57,14 @@ Row bench_layer(const RunConfig& config, const std::string& name, PluginRegistry
   const DType compute = compute_dtype(config.precision);
   const int64_t tokens = config.micro_batch_size * config.model.sequence_length;
   MoeLayerRun layer(config, plugins, context, table_form(config));
+  layer.ground().exec().impl().fp8_parts = fp8_parts(config);
   Row row;
   row.what = "layer", row.shape = name;
   {
     MoeLayerRun reference(config, plugins, context, TableForm{});
-    const Comparison check = compare(layer, reference, compute, std::min(tokens, kCheckedTokens));
-    row.right = check.right();
+    const Comparison check = compare(layer, reference, compute, std::min(tokens, kCheckedTokens),
+                                     config.fp8.enabled ? kFp8Tolerance : kTolerance);
+    row.right = check.right(), row.tolerance = check.tolerance();
     row.detail = "against f32: " + check.text();
   }
   if (!row.right) return row;

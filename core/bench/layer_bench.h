@@ -12,7 +12,7 @@ namespace moiety::bench {
 
 /// Compares output, dx and every gradient with the same layer in f32 on the first tokens, then
 /// times `iterations` calls of micro_batch_size * sequence_length tokens in the configuration's
-/// precision. Inputs change from call to call and lie in different memory.
+/// precision, in FP8 where it says so. Inputs change from call to call and lie in different memory.
 MOIETY_API Row bench_layer(const RunConfig& config, const std::string& name,
                            PluginRegistry& plugins, DeviceContext& context, int iterations);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "core/bench/compare.h"
 #include "core/bench/timing.h"
 
 namespace moiety::bench {
@@ -19,7 +20,8 @@ struct Row {
   double peak_gib = 0;   // memory of the device, by our allocations
   std::string detail;    // what else was seen: errors, dropped share, graph
   Json memory = {};      // bytes by what they are for; null where they were not counted
-  bool right = true;     // within kTolerance of its reference; otherwise it was not timed
+  bool right = true;     // within `tolerance` of its reference; otherwise it was not timed
+  double tolerance = kTolerance;
   double rate() const { return times.median > 0 ? teraflops / times.median * 1e3 : 0; }
 };
 

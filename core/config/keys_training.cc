@@ -44,6 +44,18 @@ void declare_fp16(Keys& keys) {
              "goes on, with hysteresis 1 the rule of DeepSpeed's FP16_Optimizer");
 }
 
+void declare_fp8(Keys& keys) {
+  auto fp8 = keys.section<Fp8Config>("fp8", [](RunConfig& c) -> Fp8Config& { return c.fp8; });
+  fp8.field("enabled", &Fp8Config::enabled,
+            "multiply by weights in 8-bit floats (E4M3, gradients E5M2) with a scale for each "
+            "block; needs bf16");
+  fp8.field("dense", &Fp8Config::dense,
+            "projections of attention, dense ffns and the dense branch of MoE layers; false: in "
+            "bfloat16");
+  fp8.field("experts", &Fp8Config::experts,
+            "experts, except their weights' gradients; false: in bfloat16");
+}
+
 }  // namespace
 
 void declare_training_keys(Keys& keys) {
@@ -73,6 +85,7 @@ void declare_training_keys(Keys& keys) {
   bf16.field("split_masters", &RunConfig::split_masters,
              "keep of each float32 weight the 16 bits that its bfloat16 value lacks, beside the "
              "value: 2 bytes a parameter less, the same bits");
+  declare_fp8(keys);
   auto recompute = keys.section<RecomputeConfig>(
       "activation_checkpointing", [](RunConfig& c) -> RecomputeConfig& { return c.recompute; });
   recompute

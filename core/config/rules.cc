@@ -203,6 +203,29 @@ void check_gradients(Draft& d) {
   }
 }
 
+/// FP8 stands for part of bf16's products, and needs a part.
+void check_fp8(Draft& d) {
+  const RunConfig& c = d.config;
+  if (!c.fp8.enabled) return;
+  const Mark mark = d.where({"fp8.enabled"});
+  if (c.precision != Precision::kBF16) {
+    d.report.add(mark, "fp8.enabled",
+                 "everything but the products with weights stays bfloat16, and they are computed "
+                 "in " +
+                     std::string(type_of_products(c.precision)) + "; expected bf16.enabled: true");
+  }
+  if (c.model.type == "classifier") {
+    d.report.add(mark, "fp8.enabled", "a classifier has no products in FP8; expected false");
+    return;
+  }
+  if (!c.fp8.dense && !(c.fp8.experts && c.moe.enabled)) {
+    d.report.add(d.where({"fp8.dense", "fp8.experts"}), "fp8.dense",
+                 std::string("no product is left to FP8: fp8.dense is false, and ") +
+                     (c.moe.enabled ? "fp8.experts too" : "there are no experts") +
+                     "; expected true, or fp8.enabled: false");
+  }
+}
+
 }  // namespace
 
 void check_model(Draft& d) {
@@ -231,6 +254,7 @@ void check_precision(Draft& d) {
                 : d.inputs.bf16 ? Precision::kBF16
                                 : Precision::kF32;
   check_gradients(d);
+  check_fp8(d);
   if (c.split_masters && c.precision != Precision::kBF16) {
     d.report.add(d.where({"bf16.split_masters"}), "bf16.split_masters",
                  "splits float32 weights at their bfloat16 value; expected bf16.enabled: true");

@@ -48,6 +48,12 @@ struct Fp16Config {
   bool raise_error_at_min_scale = true;
 };
 
+/// Which products run in 8-bit floats, beside bf16.
+struct Fp8Config {
+  bool enabled = false;
+  bool dense = true, experts = true;
+};
+
 /// Sizes of multi-head latent attention, under the names of DeepSeek's config.json.
 struct LatentConfig {
   int64_t q_lora_rank = 0;  // 0: queries come straight from the input
@@ -207,6 +213,7 @@ struct RunConfig {
   OptionMap scheduler_options;           // validated and complete
   Precision precision = Precision::kF32;
   Fp16Config fp16;
+  Fp8Config fp8;
   bool check_grad_overflow = true;
   bool split_masters = false;           // bf16.split_masters
   std::string gradient_dtype = "fp32";  // data_types.grad_accum_dtype; or bf16, fp16, auto

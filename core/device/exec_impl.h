@@ -18,6 +18,11 @@ class RoutingTap;
 /// MOIETY_SYNC_CHECK=1 in the environment.
 MOIETY_API bool wants_sync_check();
 
+/// Parts of a model whose products with parameters run in FP8 (fp8.* of the configuration).
+struct Fp8Parts {
+  bool dense = false, experts = false;
+};
+
 struct Exec::Impl {
   DeviceContext* context = nullptr;
   Arena* scratch = nullptr;
@@ -27,6 +32,8 @@ struct Exec::Impl {
   uint64_t seed = 1;
   int64_t layer = 0;
   bool deterministic = true;
+  Fp8Parts fp8_parts = {};
+  bool fp8 = false;                      // such a part computes now: core/ops/fp8_products.h
   bool sync_check = wants_sync_check();  // wait after every call of a component
   std::vector<std::pair<uint32_t, ConstTensorView>> bound = {};  // purpose -> a test's own noise
   std::vector<Buffer> uploads = {};

@@ -3,6 +3,7 @@
 
 #include "core/device/phase_timer.h"
 #include "core/model/component_call.h"
+#include "core/model/layer_scope.h"
 #include "core/model/router.h"
 #include "core/ops/branch.h"
 #include "core/ops/elementwise.h"
@@ -58,6 +59,7 @@ void DenseMix::forward(Exec& exec, Arena& memory, const AllRows& all, ConstTenso
   Saved saved(&call.saved);
   {
     const PhaseScope phase(exec, "dense branch");
+    const Fp8Scope fp8(exec, exec.impl().fp8_parts.dense);
     in_component(exec, name_, "forward (dense branch)", dims_.layer, [&] {
       expert_->forward(exec, all.batch(x, call.second), Params(params_), dense, saved);
     });
@@ -73,6 +75,7 @@ ConstTensorView DenseMix::backward(Exec& exec, const AllRows& all, ConstTensorVi
   if (weighted()) dsecond = exec.scratch(DType::kF32, {T});
   {
     const PhaseScope phase(exec, "dense branch backward");
+    const Fp8Scope fp8(exec, exec.impl().fp8_parts.dense);
     const ArenaScope scratch(*exec.impl().scratch);
     in_component(exec, name_, "backward (dense branch)", dims_.layer, [&] {
       expert_->backward(exec, all.batch(x, call.second), Params(params_), Saved(&call.saved), dout,

@@ -3,6 +3,8 @@
 
 #include <moiety/feed_forward.h>
 
+#include "core/model/layer_scope.h"
+
 namespace moiety {
 
 static std::unique_ptr<ExpertType> make_function(const ModelConfig& config, int64_t layer) {
@@ -35,12 +37,14 @@ DenseFfn::DenseFfn(ParameterTable& table, const std::string& prefix, const Model
 
 void DenseFfn::forward(Exec& exec, const ExpertBatch& batch, Saved::Impl& saved,
                        TensorView out) const {
+  const Fp8Scope fp8(exec, exec.impl().fp8_parts.dense);
   Saved handle(&saved);
   function_->forward(exec, batch, Params(params_), out, handle);
 }
 
 void DenseFfn::backward(Exec& exec, const ExpertBatch& batch, Saved::Impl& saved,
                         ConstTensorView dout, TensorView dx) const {
+  const Fp8Scope fp8(exec, exec.impl().fp8_parts.dense);
   function_->backward(exec, batch, Params(params_), Saved(&saved), dout, dx, {});
 }
 

@@ -30,6 +30,11 @@ DType compute_dtype(Precision precision) {
   }
 }
 
+Fp8Parts fp8_parts(const RunConfig& config) {
+  const Fp8Config& fp8 = config.fp8;
+  return {fp8.enabled && fp8.dense, fp8.enabled && fp8.experts};
+}
+
 TableForm table_form(const RunConfig& config) {
   TableForm form;
   form.compute = compute_dtype(config.precision);

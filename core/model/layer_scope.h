@@ -39,4 +39,17 @@ class RowScope {
   const RowMap* before_;
 };
 
+/// Products with parameters run in FP8, or do not, while this lives.
+class Fp8Scope {
+ public:
+  Fp8Scope(const Exec& exec, bool on) : impl_(exec.impl()), before_(impl_.fp8) { impl_.fp8 = on; }
+  ~Fp8Scope() { impl_.fp8 = before_; }
+  Fp8Scope(const Fp8Scope&) = delete;
+  Fp8Scope& operator=(const Fp8Scope&) = delete;
+
+ private:
+  Exec::Impl& impl_;
+  bool before_;
+};
+
 }  // namespace moiety

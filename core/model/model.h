@@ -8,6 +8,7 @@
 #include <moiety/objective.h>
 
 #include "core/config/run_config.h"
+#include "core/device/exec_impl.h"
 #include "core/model/batch_totals.h"
 #include "core/model/parameter_table.h"
 
@@ -58,6 +59,9 @@ struct StepSums {
 
 /// Of activations and of the matrices that products read.
 MOIETY_API DType compute_dtype(Precision precision);
+
+/// Of the configuration's fp8 section.
+MOIETY_API Fp8Parts fp8_parts(const RunConfig& config);
 
 /// How the configuration wants parameters kept.
 MOIETY_API TableForm table_form(const RunConfig& config);

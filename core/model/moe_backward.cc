@@ -89,6 +89,7 @@ void MoeLayer::backward(Exec& exec, const MoeLossWeights& weights, MoeCall& call
   const TensorView dslot = exec.scratch(x.dtype, {N, D}), dweight = exec.scratch(DType::kF32, {N});
   {
     const PhaseScope phase(exec, "experts backward");
+    const Fp8Scope fp8(exec, exec.impl().fp8_parts.experts);
     const ArenaScope scratch(*exec.impl().scratch);
     in_component(exec, expert_name_, "backward", dims_.layer, [&] {
       expert_->backward(exec, call.batch, Params(expert_params_), Saved(&call.expert), drouted,

@@ -148,6 +148,7 @@ void MoeLayer::compute(Exec& exec, MoeCall& call, TensorView out) const {
   Saved saved(&call.expert);
   {
     const PhaseScope phase(exec, "experts");
+    const Fp8Scope fp8(exec, exec.impl().fp8_parts.experts);
     const ArenaScope scratch(*exec.impl().scratch);
     in_component(exec, expert_name_, "forward", dims_.layer,
                  [&] { expert_->forward(exec, call.batch, Params(expert_params_), y, saved); });

@@ -3,7 +3,9 @@
 
 #include "core/base/check.h"
 #include "core/device/build.h"
+#include "core/ops/fp8_products.h"
 #include "core/ops/gemm_backends.h"
+#include "core/ops/grouped_fp8.h"
 #include "core/ops/shape_checks.h"
 
 namespace moiety::ops {
@@ -26,25 +28,38 @@ bool is_dense_layer(const ExpertBatch& batch, int64_t slots, int64_t experts) {
 /// The only matrix of w [1, rows, columns].
 ConstTensorView only(ConstTensorView w) { return w.reshape({w.dim(1), w.dim(2)}); }
 
+/// One expert's product y = x w + bias.
+void dense_product(Exec& exec, ConstTensorView x, ConstTensorView w, ConstTensorView bias,
+                   TensorView y) {
+  if (runs_in_fp8(exec, x)) return fp8_product(exec, x, only(w), bias, y);
+  gemm(exec, x, only(w), y, {.bias = bias});
+}
+
+void apply_activation(Exec& exec, const ExpertUp& p) {
+  p.gated ? gated_activate(exec, p.batch, p.activation, p.h, p.a)
+          : activate(exec, p.batch, p.activation, p.h, p.a);
+}
+
 /// A dense layer's first product with its bias, and its activation where the product can finish
 /// with it.
 void run_dense(Exec& exec, const ExpertUp& p) {
   const ConstTensorView bias = p.bias ? p.bias.reshape({p.bias.dim(1)}) : p.bias;
   if constexpr (kCuda) {
-    if (exec.is_cuda() && !p.gated && p.activation == Activation::kGeluTanh &&
+    if (exec.is_cuda() && !runs_in_fp8(exec, p.x) && !p.gated &&
+        p.activation == Activation::kGeluTanh &&
         cuda::gemm_gelu(exec, p.x, only(p.w), bias, p.h, p.a)) {
       return;
     }
   }
-  gemm(exec, p.x, only(p.w), p.h, {.bias = bias});
-  p.gated ? gated_activate(exec, p.batch, p.activation, p.h, p.a)
-          : activate(exec, p.batch, p.activation, p.h, p.a);
+  dense_product(exec, p.x, p.w, bias, p.h);
+  apply_activation(exec, p);
 }
 
 /// dh of a dense layer straight from the product, or false.
 bool dense_gradient(Exec& exec, const ExpertDownBackward& p) {
   if constexpr (kCuda) {
-    if (exec.is_cuda() && !p.gated && p.activation == Activation::kGeluTanh && !p.dweight &&
+    if (exec.is_cuda() && !runs_in_fp8(exec, p.dout) && !p.gated &&
+        p.activation == Activation::kGeluTanh && !p.dweight &&
         is_dense_layer(p.batch, p.a.dim(0), p.w.dim(0))) {
       return cuda::gemm_gelu_gradient(exec, p.dout, only(p.w), p.h, p.dh);
     }
@@ -54,30 +69,37 @@ bool dense_gradient(Exec& exec, const ExpertDownBackward& p) {
 
 void run(Exec& exec, const ExpertUp& p) {
   if (is_dense_layer(p.batch, p.a.dim(0), p.w.dim(0))) return run_dense(exec, p);
+  const bool fp8 = runs_in_fp8(exec, p.x);
   if constexpr (kCuda) {
-    if (exec.is_cuda() && !is_dense(p.batch, p.a.dim(0), p.w.dim(0)) &&
+    if (exec.is_cuda() && !fp8 && !is_dense(p.batch, p.a.dim(0), p.w.dim(0)) &&
         cuda::expert_up_sm90(exec, p)) {
       return;
     }
   }
-  grouped_gemm(exec, p.batch, by_slot(exec, p.batch, p.x, p.a.dim(0)), p.w, p.h);
+  if (fp8) {
+    grouped_fp8(exec, p.batch, p.batch.row, p.x, p.w, p.h, Transpose::kNo);
+  } else {
+    grouped_gemm(exec, p.batch, by_slot(exec, p.batch, p.x, p.a.dim(0)), p.w, p.h);
+  }
   if (p.bias) grouped_bias(exec, p.batch, p.bias, p.h);
-  p.gated ? gated_activate(exec, p.batch, p.activation, p.h, p.a)
-          : activate(exec, p.batch, p.activation, p.h, p.a);
+  apply_activation(exec, p);
 }
 
 void run(Exec& exec, const ExpertDownBackward& p) {
+  const bool fp8 = runs_in_fp8(exec, p.dout), dense = is_dense(p.batch, p.a.dim(0), p.w.dim(0));
   if constexpr (kCuda) {
-    if (exec.is_cuda() && !is_dense(p.batch, p.a.dim(0), p.w.dim(0)) &&
-        cuda::expert_down_backward_sm90(exec, p)) {
-      return;
-    }
+    if (exec.is_cuda() && !fp8 && !dense && cuda::expert_down_backward_sm90(exec, p)) return;
   }
   if (dense_gradient(exec, p)) return activate(exec, p.batch, p.activation, p.h, p.a);
   const TensorView da = exec.scratch(p.a.dtype, {p.a.dim(0), p.a.dim(1)});
   p.gated ? gated_activate(exec, p.batch, p.activation, p.h, p.a)
           : activate(exec, p.batch, p.activation, p.h, p.a);
-  grouped_gemm(exec, p.batch, by_slot(exec, p.batch, p.dout, p.a.dim(0)), p.w, da, Transpose::kYes);
+  if (fp8 && !dense) {
+    grouped_fp8(exec, p.batch, p.batch.row, p.dout, p.w, da, Transpose::kYes);
+  } else {
+    const ConstTensorView dout = by_slot(exec, p.batch, p.dout, p.a.dim(0));
+    grouped_gemm(exec, p.batch, dout, p.w, da, Transpose::kYes);
+  }
   if (p.dweight) row_dot(exec, p.batch, p.a, da, p.dweight);
   scale_rows(exec, p.batch, p.a);
   scale_rows(exec, p.batch, da);
@@ -128,7 +150,7 @@ void expert_down(Exec& exec, const ExpertBatch& batch, ConstTensorView a, ConstT
   check_shape("expert_down", "w", w, {w.dim(0), a.dim(1), y.dim(1)});
   if (bias) check_shape("expert_down", "bias", bias, {w.dim(0), y.dim(1)});
   if (is_dense(batch, y.dim(0), w.dim(0))) {
-    return gemm(exec, a, only(w), y, {.bias = bias ? bias.reshape({bias.dim(1)}) : bias});
+    return dense_product(exec, a, w, bias ? bias.reshape({bias.dim(1)}) : bias, y);
   }
   grouped_gemm(exec, batch, a, w, y);
   if (bias) grouped_bias(exec, batch, bias, y);

@@ -3,7 +3,9 @@
 
 #include "core/base/check.h"
 #include "core/ops/backend.h"
+#include "core/ops/fp8_products.h"
 #include "core/ops/gemm_backends.h"
+#include "core/ops/grouped_fp8.h"
 
 namespace moiety::ops {
 
@@ -23,6 +25,14 @@ void grouped_gemm(Exec& exec, const Segments& segments, ConstTensorView a, Const
                K, J, out.dim(0), out.dim(1));
   MOIETY_CHECK(a.dtype == w.dtype, "grouped_gemm: a is {}, w is {}", name_of(a.dtype),
                name_of(w.dtype));
+  if (runs_in_fp8(exec, a)) {
+    if (!is_dense(segments, a.dim(0), L)) {
+      return grouped_fp8(exec, segments, {}, a, w.reshape({L, rows, columns}), out, transpose);
+    }
+    const ConstTensorView only = w.reshape({rows, columns});
+    return transposed ? fp8_input_gradient(exec, a, only, out)
+                      : fp8_product(exec, a, only, {}, out);
+  }
   const GroupedProduct product{segments, a, w.reshape({L, rows, columns}), out, transposed};
   MOIETY_BACKEND(exec, grouped_gemm, exec, product);
 }
@@ -39,8 +49,11 @@ void grouped_gemm_grad(Exec& exec, const Segments& segments, ConstTensorView a,
   MOIETY_CHECK(grad.dtype == DType::kF32 || grad.dtype == a.dtype,
                "grouped_gemm_grad: the gradient is {}, the operands {}; expected f32 or the same",
                name_of(grad.dtype), name_of(a.dtype));
-  const GroupedGradient gradient{segments, a, dout, grad.reshape({L, K, J}),
-                                 w.grad_mode() == GradMode::kAccumulate};
+  const bool accumulate = w.grad_mode() == GradMode::kAccumulate;
+  if (is_dense(segments, a.dim(0), L) && runs_in_fp8(exec, a) && runs_in_fp8(exec, dout)) {
+    return fp8_weight_gradient(exec, a, dout, grad.reshape({K, J}), accumulate);
+  }
+  const GroupedGradient gradient{segments, a, dout, grad.reshape({L, K, J}), accumulate};
   MOIETY_BACKEND(exec, grouped_gemm_grad, exec, gradient);
 }
 

@@ -60,6 +60,7 @@ StepRunner::StepRunner(const Parts& parts, const RunConfig& config)
   exec_impl_.step = &static_cast<const StepControl*>(control_.data())->step;
   exec_impl_.rows = static_cast<const RowMap*>(row_maps_.data());
   exec_impl_.compute_dtype = compute_dtype(config.precision);
+  exec_impl_.fp8_parts = fp8_parts(config);
   exec_impl_.seed = config.run.seed;
   exec_impl_.deterministic = config.run.deterministic;
 

@@ -37,6 +37,7 @@ void Teacher::forward(Exec& exec, const MicroBatch& batch) {
   impl_.step = exec.impl().step;
   impl_.rows = batch.rows;
   impl_.compute_dtype = exec.compute_dtype();
+  impl_.fp8_parts = exec.impl().fp8_parts;
   impl_.deterministic = exec.impl().deterministic;
   features_ = model_->features(exec_, batch, training_);
 }

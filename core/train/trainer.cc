@@ -32,6 +32,11 @@ Trainer::Trainer(const RunConfig& config, PluginRegistry& plugins, RunDirectory 
   log::info("\n" + start_report(config, session_, plugins_));
   for (const std::string& text : config.accepted) log::info(text);
   for (const std::string& text : config.warnings) log::warning(text);
+  if (config.fp8.enabled && session_.context->compute_capability() != 90) {
+    log::warning(
+        "fp8 is emulated on this device: operands are rounded to 8-bit floats, the products are no "
+        "faster; compute capability 9.0 multiplies them as they are");
+  }
   const bool resumed = options.resume && resume_from_checkpoint();
   if (!resumed) load_first_weights(config, session_.model->parameters());
   directory_.truncate_metrics(step_);

@@ -6,5 +6,5 @@ deepspeed pretrain_gpt.py --num-layers 12 --hidden-size 768 --num-attention-head
   --num-layers-teacher 24 --checkpoint-activations --use-alibi-position-embeddings \
   --lr 1e-4 --lr-decay-style constant --optimizer lamb_of_the_future --data-path $DATA \
   --tokenizer-type SentencePieceTokenizer --load elsewhere --cpu-optimizer \
-  --kv-channels --sequence-parallel stray
+  --fp8-format hybrid --fp8-hybrid --kv-channels --sequence-parallel stray
 deepspeed pretrain_gpt.py --num-layers 24

@@ -60,6 +60,22 @@ void precision(const FlagContext& c) {
   }
 }
 
+/// Megatron-LM's: Transformer Engine's recipes, of which blockwise is ours.
+void fp8(const FlagContext& c) {
+  const GivenFlag* format = c.given.find("--fp8-format");
+  const GivenFlag* recipe = c.given.find("--fp8-recipe");
+  if (format == nullptr) return c.out.drop(recipe->text(), "read with --fp8-format alone");
+  if (recipe == nullptr || recipe->values.front() != "blockwise") {
+    const std::string text = format->text() + (recipe == nullptr ? "" : " " + recipe->text());
+    return c.out.refuse(text, "FP8 is scaled by blocks alone: --fp8-recipe blockwise");
+  }
+  c.out.set("fp8.enabled", "true", format->text() + " " + recipe->text(),
+            c.given.value("--fp8-format") == "e4m3"
+                ? "Gradients are E5M2, weights' gradients of experts bfloat16."
+                : "Weights' gradients of experts are bfloat16.");
+}
+
+constexpr const char* kFp8ByTensor = "scales whole tensors; fp8.enabled scales blocks";
 constexpr const char* kAlwaysFloat32 = "gradients are float32 always";
 constexpr const char* kScheduleOfDecay = "needs a schedule of the weight decay";
 
@@ -82,6 +98,10 @@ const Flag kFlags[] = {
     part("--hysteresis", kOne, loss_scale),
     part("--fp16", kNone, precision),
     part("--bf16", kNone, precision),
+    part("--fp8-format", kOne, fp8),
+    part("--fp8-recipe", kOne, fp8),
+    refused("--fp8-e4m3", kNone, kFp8ByTensor),
+    refused("--fp8-hybrid", kNone, kFp8ByTensor),
     nothing("--accumulate-allreduce-grads-in-fp32", kNone, kAlwaysFloat32),
     nothing("--no-gradient-accumulation-fusion", kNone, kAlwaysFloat32),
     refused("--fp16-lm-cross-entropy", kNone, "the loss is computed in float32"),

@@ -69,14 +69,13 @@ bool dense_gradient(Exec& exec, const ExpertDownBackward& p) {
 
 void run(Exec& exec, const ExpertUp& p) {
   if (is_dense_layer(p.batch, p.a.dim(0), p.w.dim(0))) return run_dense(exec, p);
-  const bool fp8 = runs_in_fp8(exec, p.x);
   if constexpr (kCuda) {
-    if (exec.is_cuda() && !fp8 && !is_dense(p.batch, p.a.dim(0), p.w.dim(0)) &&
+    if (exec.is_cuda() && !is_dense(p.batch, p.a.dim(0), p.w.dim(0)) &&
         cuda::expert_up_sm90(exec, p)) {
       return;
     }
   }
-  if (fp8) {
+  if (runs_in_fp8(exec, p.x)) {
     grouped_fp8(exec, p.batch, p.batch.row, p.x, p.w, p.h, Transpose::kNo);
   } else {
     grouped_gemm(exec, p.batch, by_slot(exec, p.batch, p.x, p.a.dim(0)), p.w, p.h);
@@ -86,15 +85,15 @@ void run(Exec& exec, const ExpertUp& p) {
 }
 
 void run(Exec& exec, const ExpertDownBackward& p) {
-  const bool fp8 = runs_in_fp8(exec, p.dout), dense = is_dense(p.batch, p.a.dim(0), p.w.dim(0));
+  const bool dense = is_dense(p.batch, p.a.dim(0), p.w.dim(0));
   if constexpr (kCuda) {
-    if (exec.is_cuda() && !fp8 && !dense && cuda::expert_down_backward_sm90(exec, p)) return;
+    if (exec.is_cuda() && !dense && cuda::expert_down_backward_sm90(exec, p)) return;
   }
   if (dense_gradient(exec, p)) return activate(exec, p.batch, p.activation, p.h, p.a);
   const TensorView da = exec.scratch(p.a.dtype, {p.a.dim(0), p.a.dim(1)});
   p.gated ? gated_activate(exec, p.batch, p.activation, p.h, p.a)
           : activate(exec, p.batch, p.activation, p.h, p.a);
-  if (fp8 && !dense) {
+  if (!dense && runs_in_fp8(exec, p.dout)) {
     grouped_fp8(exec, p.batch, p.batch.row, p.dout, p.w, da, Transpose::kYes);
   } else {
     const ConstTensorView dout = by_slot(exec, p.batch, p.dout, p.a.dim(0));

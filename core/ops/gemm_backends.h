@@ -8,6 +8,8 @@
 
 namespace moiety::ops {
 
+struct Fp8GroupedProduct;  // core/ops/grouped_fp8.h
+
 /// c = op(a) op(b) for the slots of each segment: a [N, K], w [L, K, J] (or its transpose), c
 /// [N, J].
 struct GroupedProduct {
@@ -71,6 +73,8 @@ bool gemm_gelu_gradient(Exec&, ConstTensorView a, ConstTensorView b, ConstTensor
 /// card, the dtype or the alignment is not theirs.
 bool grouped_gemm_sm90(Exec&, const GroupedProduct&);
 bool grouped_gemm_grad_sm90(Exec&, const GroupedGradient&);
+bool grouped_fp8_sm90(Exec&, const Fp8GroupedProduct&);
+/// In FP8 where the part of the model runs so.
 bool expert_up_sm90(Exec&, const ExpertUp&);
 bool expert_down_backward_sm90(Exec&, const ExpertDownBackward&);
 

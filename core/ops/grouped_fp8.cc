@@ -2,6 +2,7 @@
 #include "core/ops/grouped_fp8.h"
 
 #include "core/base/check.h"
+#include "core/device/build.h"
 #include "core/device/exec_impl.h"
 #include "core/ops/backend.h"
 #include "core/ops/gemm_backends.h"
@@ -38,10 +39,6 @@ void reference(Exec& exec, const Fp8GroupedProduct& p) {
 
 }  // namespace
 
-bool has_grouped_fp8_kernel(const Exec& /*exec*/, const Fp8GroupedProduct& /*product*/) {
-  return false;
-}
-
 void grouped_fp8(Exec& exec, const Fp8GroupedProduct& p) {
   const int64_t N = p.out.dim(1), K = p.a.depth();
   check_shape("grouped_fp8", "w", p.w.values, {p.w.values.dim(0), N, K});
@@ -50,6 +47,9 @@ void grouped_fp8(Exec& exec, const Fp8GroupedProduct& p) {
   MOIETY_CHECK(p.row || p.a.rows() == p.out.dim(0),
                "grouped_fp8: {} rows and {} slots, but no row of each slot", p.a.rows(),
                p.out.dim(0));
+  if constexpr (kCuda) {
+    if (exec.is_cuda() && cuda::grouped_fp8_sm90(exec, p)) return;
+  }
   const ArenaScope scope(*exec.impl().scratch);
   reference(exec, p);
 }

@@ -18,11 +18,9 @@ struct Fp8GroupedProduct {
   TensorView out;       // [slots, N] in the compute dtype or f32, rows may be strided
 };
 
-/// Whether a kernel of this card takes the product as it is.
-MOIETY_API bool has_grouped_fp8_kernel(const Exec&, const Fp8GroupedProduct&);
-
-/// Computes it: by such a kernel, else as the ordinary grouped product of dequantised operands (f32
-/// on the CPU, out's dtype or bf16 on CUDA).
+/// Computes it: by the kernels of compute capability 9.0 where slots are rows, out is bf16 and K
+/// and N are multiples of 16, else as the ordinary grouped product of dequantised operands (f32 on
+/// the CPU, out's dtype or bf16 on CUDA).
 MOIETY_API void grouped_fp8(Exec&, const Fp8GroupedProduct&);
 
 /// The same for operands that are not quantised yet. a [R, K] is quantised once a row, whatever the

@@ -5,7 +5,9 @@
 
 #include "core/device/device.h"
 #include "core/device/exec_impl.h"
+#include "core/ops/fp8_products.h"
 #include "core/ops/gemm_backends.h"
+#include "core/ops/grouped_fp8.h"
 #include "core/ops/slot_sums.h"
 #include "core/ops/sm90/grouped_problem.h"
 
@@ -24,6 +26,8 @@ std::optional<sm90::Number> number_of(DType dtype) {
     case DType::kBF16: return sm90::Number::kBF16;
     case DType::kF16: return sm90::Number::kF16;
     case DType::kF32: return sm90::Number::kF32;
+    case DType::kF8E4M3: return sm90::Number::kE4M3;
+    case DType::kF8E5M2: return sm90::Number::kE5M2;
     default: return std::nullopt;
   }
 }
@@ -50,6 +54,26 @@ sm90::ProductProblem product_of(const ExpertBatch& batch, const ConstTensorView&
           .transposed = transposed,
           .operands = number,
           .result = number};
+}
+
+/// What `p` asks for with its operands, a and w as Fp8GroupedProduct has them, in place of its own.
+sm90::ProductProblem with_operands(sm90::ProductProblem p, const Fp8Matrix& a, const Fp8Matrix& w) {
+  p.a = matrix_of(a.values);
+  p.w = w.values.ptr;
+  p.transposed = true;
+  p.operands = *number_of(a.format());
+  p.scales = {a.scales.data<float>(), static_cast<int>(a.scales.stride[0]), w.scales.data<float>(),
+              static_cast<int>(w.scales.stride[w.scales.rank - 2])};
+  return p;
+}
+
+/// The same, quantised into scratch memory: a as E4M3, or with kYes as the gradient that it is.
+sm90::ProductProblem in_fp8(Exec& exec, const sm90::ProductProblem& p, const ConstTensorView& a,
+                            const ConstTensorView& w, Transpose transpose) {
+  const bool turned = transpose == Transpose::kYes;
+  return with_operands(
+      p, quantize_rows(exec, a, turned ? DType::kF8E5M2 : DType::kF8E4M3, Fp8ScaleOrder::kByRow),
+      quantize_blocks(exec, w, turned ? Transpose::kNo : Transpose::kYes));
 }
 
 template <class Problem>
@@ -92,18 +116,34 @@ bool grouped_gemm_grad_sm90(Exec& exec, const GroupedGradient& p) {
                                   .result = *result});
 }
 
+bool grouped_fp8_sm90(Exec& exec, const Fp8GroupedProduct& p) {
+  const auto result = number_of(p.out.dtype);
+  if (!is_sm90(exec) || !result) return false;
+  const sm90::ProductProblem problem{.segments = list_of(p.segments),
+                                     .row = p.row ? p.row.data<int32_t>() : nullptr,
+                                     .out = matrix_of(p.out),
+                                     .experts = static_cast<int>(p.w.values.dim(0)),
+                                     .result = *result};
+  return run_if_accepted(exec, with_operands(problem, p.a, p.w));
+}
+
 bool expert_up_sm90(Exec& exec, const ExpertUp& p) {
   if (!is_sm90(exec) || !can_multiply(p.x.dtype)) return false;
-  const sm90::ActivatedProblem problem{.product = product_of(p.batch, p.x, p.w, p.h, false),
-                                       .bias = p.bias ? p.bias.data<float>() : nullptr,
-                                       .activated = matrix_of(p.a),
-                                       .activation = static_cast<int>(p.activation),
-                                       .gated = p.gated};
+  const ArenaScope scope(*exec.impl().scratch);
+  sm90::ActivatedProblem problem{.product = product_of(p.batch, p.x, p.w, p.h, false),
+                                 .bias = p.bias ? p.bias.data<float>() : nullptr,
+                                 .activated = matrix_of(p.a),
+                                 .activation = static_cast<int>(p.activation),
+                                 .gated = p.gated};
+  if (runs_in_fp8(exec, p.x)) {
+    problem.product = in_fp8(exec, problem.product, p.x, p.w, Transpose::kNo);
+  }
   return run_if_accepted(exec, problem);
 }
 
 bool expert_down_backward_sm90(Exec& exec, const ExpertDownBackward& p) {
   if (!is_sm90(exec) || !can_multiply(p.dout.dtype)) return false;
+  const ArenaScope scope(*exec.impl().scratch);
   sm90::ActivatedBackwardProblem problem{
       .product = product_of(p.batch, p.dout, p.w, p.dh, true),
       .h = matrix_of(p.h),
@@ -111,6 +151,9 @@ bool expert_down_backward_sm90(Exec& exec, const ExpertDownBackward& p) {
       .activated = matrix_of(p.a),
       .activation = static_cast<int>(p.activation),
       .gated = p.gated};
+  if (runs_in_fp8(exec, p.dout)) {
+    problem.product = in_fp8(exec, problem.product, p.dout, p.w, Transpose::kYes);
+  }
   if (!sm90::accepts(problem)) return false;
   const int64_t N = p.a.dim(0), parts = sm90::dot_parts(problem);
   TensorView sums;

@@ -34,7 +34,8 @@ __device__ inline void multiply_scaled(Sums<Kernel>& sums, const Tile& tile, int
       }
       commit_products();
       const int top = row + i * 64;
-      const float left[2] = {scale_of<Kernel>(scales, top, 0), scale_of<Kernel>(scales, top + 8, 0)};
+      const float left[2] = {scale_of<Kernel>(scales, top, 0),
+                             scale_of<Kernel>(scales, top + 8, 0)};
       const float right[2] = {scale_of<Kernel>(scales, top, 1),
                               scale_of<Kernel>(scales, top + 8, 1)};
       wait_products<0>();

@@ -13,7 +13,8 @@ using T = __nv_bfloat16;
 template <Gather kGather, class Finish>
 void run_finish(const ActivatedProblem& p, cudaStream_t stream) {
   const Matrix &h = p.product.out, &a = p.activated;
-  launch_product<GroupedKernel<Form::kTransposedProduct, __nv_fp8_e4m3, ScaledTile, kGather, Finish>>(
+  launch_product<
+      GroupedKernel<Form::kTransposedProduct, __nv_fp8_e4m3, ScaledTile, kGather, Finish>>(
       p.product, a.columns,
       {static_cast<T*>(h.data), static_cast<T*>(a.data), h.pitch, a.pitch, p.bias,
        static_cast<int>(a.columns), p.activation},

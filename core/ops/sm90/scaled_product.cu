@@ -11,12 +11,12 @@ using Out = __nv_bfloat16;
 
 template <class Left>
 void run_left(const ProductProblem& p, cudaStream_t stream) {
-  using Kernel = GroupedKernel<Form::kTransposedProduct, Left, ScaledTile, Gather::kNone,
-                               StoreBoxes<Out>>;
-  launch_product<Kernel>(
-      p, p.out.columns,
-      {tensor_map(p.out, 1, p.result, Kernel::Finish::Boxes::kRows), {static_cast<Out*>(p.out.data), p.out.pitch, false}},
-      stream);
+  using Kernel =
+      GroupedKernel<Form::kTransposedProduct, Left, ScaledTile, Gather::kNone, StoreBoxes<Out>>;
+  launch_product<Kernel>(p, p.out.columns,
+                         {tensor_map(p.out, 1, p.result, Kernel::Finish::Boxes::kRows),
+                          {static_cast<Out*>(p.out.data), p.out.pitch, false}},
+                         stream);
 }
 
 }  // namespace

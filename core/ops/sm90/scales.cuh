@@ -38,8 +38,7 @@ class ScaleCopies {
   __device__ void copy(const OperandScales& scales, int at, float* to) const {
     const int thread = static_cast<int>(threadIdx.x), k = at / kBlock;
 #pragma unroll
-    for (int i = 0; i < kRows; ++i)
-      copy_number(to + thread + i * kWarpgroup, scales.a + a_[i] + k);
+    for (int i = 0; i < kRows; ++i) copy_number(to + thread + i * kWarpgroup, scales.a + a_[i] + k);
     if (thread < (Kernel::Finish::kGated ? 2 : 1))
       copy_number(to + Kernel::kM + thread, scales.w + w_ + k);
   }

@@ -1,6 +1,8 @@
 // Causal self-attention, in tiles: scores are never held whole. Rows of q, k, v are tokens of
 // `batch` sequences, one after the other. On CUDA cuDNN computes what it has kernels for, the
-// core's own the rest (docs/kernels/attention.md).
+// core's own the rest (docs/kernels/attention.md). Where `starts` is given, sequences are packed
+// documents (documents.h): i32 [T], the place in its sequence of the first token of each token's
+// document, never falling within a sequence and never above the token's own place.
 #pragma once
 
 #include <cstdint>
@@ -29,14 +31,16 @@ struct AttentionShape {
 };
 
 /// qkv [T, heads hd + kv_heads hd + kv_heads vd] holds q, k, v side by side; out [T, heads vd];
-/// log_sum f32 [batch, heads, sequence], contiguous, for backward.
+/// log_sum f32 [batch, heads, sequence], contiguous, for backward. With `starts` a token sees its own
+/// document alone, else its sequence, up to itself.
 MOIETY_API void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-                          TensorView log_sum);
+                          TensorView log_sum, ConstTensorView starts = {});
 /// Writes dqkv, all of it. Equal bits on repetition, but for cuDNN's backward on CUDA where
 /// Exec::Impl::deterministic is off.
 MOIETY_API void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                                    ConstTensorView out, ConstTensorView log_sum,
-                                   ConstTensorView dout, TensorView dqkv);
+                                   ConstTensorView dout, TensorView dqkv,
+                                   ConstTensorView starts = {});
 
 /// Which numbers of a head turn: n = `size` of them from `begin` on, in pairs, pair i by the angle
 /// position * theta^(-2 i / n).
@@ -47,8 +51,10 @@ struct RopeForm {
   RopeScaling scaling = {};
 };
 
-/// Rotates q and k in place by position t % sequence (Su et al., 2021), and multiplies what it
-/// turns by scaling.magnitude. `inverse` rotates the other way and multiplies too: the backward.
-MOIETY_API void rope(Exec&, const AttentionShape&, const RopeForm&, bool inverse, TensorView qkv);
+/// Rotates q and k in place by position t % sequence - starts[t], starts 0 where it is empty (Su et
+/// al., 2021), and multiplies what it turns by scaling.magnitude. `inverse` rotates the other way
+/// and multiplies too: the backward.
+MOIETY_API void rope(Exec&, const AttentionShape&, const RopeForm&, bool inverse, TensorView qkv,
+                     ConstTensorView starts = {});
 
 }  // namespace moiety::ops

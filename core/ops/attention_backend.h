@@ -1,4 +1,5 @@
-// What each backend of attention computes; attention.cc has checked the shapes.
+// What each backend of attention computes; attention.cc has checked the shapes. `starts` may be
+// empty.
 #pragma once
 
 #include <cstdint>
@@ -23,23 +24,30 @@ MOIETY_HD inline int64_t log_sum_begin(int64_t first, int64_t heads, int64_t hea
   return first * heads + head * sequence;
 }
 
+/// Null where `starts` is empty.
+inline const int32_t* starts_of(const ConstTensorView& starts) {
+  return starts ? starts.data<int32_t>() : nullptr;
+}
+
 namespace cpu {
 void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-               TensorView log_sum);
+               TensorView log_sum, ConstTensorView starts);
 void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
-                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv);
+                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv,
+                        ConstTensorView starts);
 }  // namespace cpu
 namespace cuda {
 void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-               TensorView log_sum);
+               TensorView log_sum, ConstTensorView starts);
 void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
-                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv);
+                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv,
+                        ConstTensorView starts);
 /// The core's own kernels: any architecture, dtype, head dimension, with dropout.
 void tiled_attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-                     TensorView log_sum);
+                     TensorView log_sum, ConstTensorView starts);
 void tiled_attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                               ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                              TensorView dqkv);
+                              TensorView dqkv, ConstTensorView starts);
 }  // namespace cuda
 
 }  // namespace moiety::ops

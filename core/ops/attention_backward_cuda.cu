@@ -43,7 +43,7 @@ template <class T>
 __device__ Pair pair_of(const AttentionSizes& s, const Rng& rng, const BackwardInputs<T>& in,
                         int64_t first, int64_t head, int64_t query, int64_t key, float score,
                         float dprobability) {
-  if (key > query || query >= s.sequence) return {0, 0};
+  if (key > query || query >= s.sequence || key < s.first_key(first, query)) return {0, 0};
   const int64_t token = first + query;
   const int64_t at = log_sum_begin(first, s.heads, head, s.sequence) + query;
   const float p = expf(score * s.scale - in.log_sum[at]);
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kTileThreads)
   float sum[kOwn][Shape::kWide] = {};
   load_tile<kDim>(in.qkv, first + begin, rows, head * s.hd, s.hd, queries);
   load_tile<kDim>(in.dout, first + begin, rows, head * s.vd, s.vd, douts);
-  for (int64_t k = 0; k <= tile; ++k) {
+  for (int64_t k = s.first_key(first, begin) / kTile; k <= tile; ++k) {
     const int64_t key_begin = k * kTile, key_rows = min(int64_t{kTile}, s.sequence - key_begin);
     __syncthreads();  // the keys and dscores of the tile before have been read
     load_tile<kDim>(in.qkv, first + key_begin, key_rows, s.key_column(kv), s.hd, keys);
@@ -133,6 +133,7 @@ __global__ void __launch_bounds__(kTileThreads)
   for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
     for (int64_t q = tile; q < s.tiles; ++q) {
       const int64_t query_begin = q * kTile;
+      if (s.first_key(first, query_begin) > begin + rows - 1) break;  // nor do later ones see a key
       const int64_t query_rows = min(int64_t{kTile}, s.sequence - query_begin);
       __syncthreads();  // all four tiles of the round before have been read
       load_tile<kDim>(in.qkv, first + query_begin, query_rows, head * s.hd, s.hd, queries);
@@ -165,7 +166,7 @@ __global__ void __launch_bounds__(kTileThreads)
 
 void tiled_attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
                               ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                              TensorView dqkv) {
+                              TensorView dqkv, ConstTensorView starts) {
   const int64_t tokens = shape.batch * shape.sequence;
   float* delta = exec.scratch(DType::kF32, {tokens, shape.heads}).data<float>();
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
@@ -176,7 +177,7 @@ void tiled_attention_backward(Exec& exec, const AttentionShape& shape, ConstTens
     const BackwardInputs<T> in{qkv.rows<T>(), dout.rows<T>(), log_sum.data<float>(), delta};
     with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
-      const AttentionSizes sizes(shape, TileShape<kDim>::kTile);
+      const AttentionSizes sizes(shape, TileShape<kDim>::kTile, starts_of(starts));
       const Rng rng = attention_noise(exec);
       launch_tiles(exec, "attention_backward", &query_kernel<T, kDim>,
                    shape.batch * shape.heads * sizes.tiles, kTileThreads, kQueryFloats<kDim>, sizes,

@@ -27,19 +27,22 @@ bool try_cudnn(const Exec& exec, const AttentionShape& s, const ConstTensorView&
 }  // namespace
 
 void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
-               TensorView log_sum) {
-  if (try_cudnn(exec, shape, qkv, out) && cudnn_attention(exec, shape, qkv, out, log_sum)) return;
-  tiled_attention(exec, shape, qkv, out, log_sum);
+               TensorView log_sum, ConstTensorView starts) {
+  if (!starts && try_cudnn(exec, shape, qkv, out) &&
+      cudnn_attention(exec, shape, qkv, out, log_sum)) {
+    return;
+  }
+  tiled_attention(exec, shape, qkv, out, log_sum, starts);
 }
 
 void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
                         ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                        TensorView dqkv) {
-  if (try_cudnn(exec, shape, qkv, out) && in_vectors(dout) && in_vectors(dqkv) &&
+                        TensorView dqkv, ConstTensorView starts) {
+  if (!starts && try_cudnn(exec, shape, qkv, out) && in_vectors(dout) && in_vectors(dqkv) &&
       cudnn_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv)) {
     return;
   }
-  tiled_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv);
+  tiled_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv, starts);
 }
 
 }  // namespace moiety::ops::cuda

@@ -29,7 +29,8 @@ struct TileShape {
 struct AttentionSizes {
   int64_t sequence, heads, kv_heads, hd, vd, tiles;
   float scale, rate, keep_factor;  // rate 0: no dropout, no noise drawn
-  AttentionSizes(const AttentionShape& s, int64_t tile)
+  const int32_t* starts;           // [T], of documents; null: a sequence is one
+  AttentionSizes(const AttentionShape& s, int64_t tile, const int32_t* document_starts)
       : sequence(s.sequence),
         heads(s.heads),
         kv_heads(s.kv_heads),
@@ -38,9 +39,15 @@ struct AttentionSizes {
         tiles((s.sequence + tile - 1) / tile),
         scale(static_cast<float>(s.scale)),
         rate(static_cast<float>(s.dropout)),
-        keep_factor(static_cast<float>(1 / (1 - s.dropout))) {}
+        keep_factor(static_cast<float>(1 / (1 - s.dropout))),
+        starts(document_starts) {}
   __device__ int64_t key_column(int64_t kv) const { return (heads + kv) * hd; }
   __device__ int64_t value_column(int64_t kv) const { return (heads + kv_heads) * hd + kv * vd; }
+  /// First key that query `query` of the sequence at token `first` sees. Rows past the end, which
+  /// pad a tile, see all.
+  __device__ int64_t first_key(int64_t first, int64_t query) const {
+    return starts == nullptr || query >= sequence ? 0 : starts[first + query];
+  }
 };
 
 /// Calls f(std::integral_constant<int, kDim>{}) with the smallest tile width that holds a head.

@@ -1,14 +1,13 @@
 // Causal self-attention, in tiles: scores are never held whole. Rows of q, k, v are tokens of
 // `batch` sequences, one after the other. On CUDA cuDNN computes what it has kernels for, the
-// core's own the rest (docs/kernels/attention.md). Where `starts` is given, sequences are packed
-// documents (documents.h): i32 [T], the place in its sequence of the first token of each token's
-// document, never falling within a sequence and never above the token's own place.
+// core's own the rest (docs/kernels/attention.md).
 #pragma once
 
 #include <cstdint>
 
 #include <moiety/exec.h>
 
+#include "core/ops/documents.h"
 #include "core/ops/rope_scaling.h"
 
 namespace moiety::ops {
@@ -31,16 +30,16 @@ struct AttentionShape {
 };
 
 /// qkv [T, heads hd + kv_heads hd + kv_heads vd] holds q, k, v side by side; out [T, heads vd];
-/// log_sum f32 [batch, heads, sequence], contiguous, for backward. With `starts` a token sees its own
-/// document alone, else its sequence, up to itself.
+/// log_sum f32 [batch, heads, sequence], contiguous, for backward. A token sees its document up to itself;
+/// without `documents` a sequence is one.
 MOIETY_API void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-                          TensorView log_sum, ConstTensorView starts = {});
+                          TensorView log_sum, const Documents& documents = {});
 /// Writes dqkv, all of it. Equal bits on repetition, but for cuDNN's backward on CUDA where
 /// Exec::Impl::deterministic is off.
 MOIETY_API void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                                    ConstTensorView out, ConstTensorView log_sum,
                                    ConstTensorView dout, TensorView dqkv,
-                                   ConstTensorView starts = {});
+                                   const Documents& documents = {});
 
 /// Which numbers of a head turn: n = `size` of them from `begin` on, in pairs, pair i by the angle
 /// position * theta^(-2 i / n).

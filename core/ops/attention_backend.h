@@ -1,5 +1,4 @@
-// What each backend of attention computes; attention.cc has checked the shapes. `starts` may be
-// empty.
+// What each backend of attention computes; attention.cc has checked the shapes.
 #pragma once
 
 #include <cstdint>
@@ -24,30 +23,27 @@ MOIETY_HD inline int64_t log_sum_begin(int64_t first, int64_t heads, int64_t hea
   return first * heads + head * sequence;
 }
 
-/// Null where `starts` is empty.
-inline const int32_t* starts_of(const ConstTensorView& starts) {
-  return starts ? starts.data<int32_t>() : nullptr;
-}
-
 namespace cpu {
 void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-               TensorView log_sum, ConstTensorView starts);
+               TensorView log_sum, const Documents& documents);
 void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
                         ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv,
-                        ConstTensorView starts);
+                        const Documents& documents);
 }  // namespace cpu
 namespace cuda {
 void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-               TensorView log_sum, ConstTensorView starts);
+               TensorView log_sum, const Documents& documents);
 void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
                         ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv,
-                        ConstTensorView starts);
-/// The core's own kernels: any architecture, dtype, head dimension, with dropout.
+                        const Documents& documents);
+/// The core's own kernels: any architecture, dtype, head dimension, with dropout. With
+/// `unlisted_only`, where the listed documents (Documents::begins) have been computed otherwise,
+/// for the rest: it may write their last tile again, and reads what it wrote.
 void tiled_attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-                     TensorView log_sum, ConstTensorView starts);
+                     TensorView log_sum, const Documents& documents, bool unlisted_only);
 void tiled_attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                               ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                              TensorView dqkv, ConstTensorView starts);
+                              TensorView dqkv, const Documents& documents, bool unlisted_only);
 }  // namespace cuda
 
 }  // namespace moiety::ops

@@ -125,13 +125,13 @@ struct Backward {
 
 void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
                         ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                        TensorView dqkv, ConstTensorView starts) {
+                        TensorView dqkv, const Documents& documents) {
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
     using T = decltype(element);
     const Backward<T> backward{
         shape,         TileSizes(shape), attention_noise(exec), qkv.rows<T>(),
         out.rows<T>(), dout.rows<T>(),   log_sum.data<float>(), dqkv.rows<T>(),
-        {starts_of(starts)}};
+        {documents.starts_or_null()}};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Backward<T>*>(f))(piece); },

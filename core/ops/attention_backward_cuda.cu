@@ -18,8 +18,10 @@ struct Delta {
   Rows<const T> out, dout;
   float* delta;
   int64_t heads, vd;
+  const int32_t* done;  // as in AttentionSizes; the tile in which they end is computed whole
   template <class G>
   MOIETY_HD void operator()(const G& group, int64_t i) const {
+    if (done != nullptr && i / heads + kLargestTile <= *done) return;
     const T *y = out[i / heads] + i % heads * vd, *dy = dout[i / heads] + i % heads * vd;
     const float sum = group.sum(
         vd, [&](int64_t d) { return static_cast<float>(y[d]) * static_cast<float>(dy[d]); });
@@ -72,6 +74,7 @@ __global__ void __launch_bounds__(kTileThreads)
   const int64_t kv = head / (s.heads / s.kv_heads);
   const int64_t begin = tile * kTile, rows = min(int64_t{kTile}, s.sequence - begin);
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
+  if (s.is_done(first + begin + rows)) return;
 
   float sum[kOwn][Shape::kWide] = {};
   load_tile<kDim>(in.qkv, first + begin, rows, head * s.hd, s.hd, queries);
@@ -126,6 +129,7 @@ __global__ void __launch_bounds__(kTileThreads)
   const int64_t begin = tile * kTile, rows = min(int64_t{kTile}, s.sequence - begin);
   const int64_t key_column = s.key_column(kv), value_column = s.value_column(kv);
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
+  if (s.is_done(first + begin + rows)) return;
 
   float dkeys[kOwn][Shape::kWide] = {}, dvalues[kOwn][Shape::kWide] = {};
   load_tile<kDim>(in.qkv, first + begin, rows, key_column, s.hd, keys);
@@ -166,18 +170,19 @@ __global__ void __launch_bounds__(kTileThreads)
 
 void tiled_attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
                               ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                              TensorView dqkv, ConstTensorView starts) {
+                              TensorView dqkv, const Documents& documents, bool unlisted_only) {
   const int64_t tokens = shape.batch * shape.sequence;
   float* delta = exec.scratch(DType::kF32, {tokens, shape.heads}).data<float>();
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
     using T = decltype(element);
     for_each_wide_row<32>(
         exec, tokens * shape.heads,
-        Delta<T>{out.rows<T>(), dout.rows<T>(), delta, shape.heads, shape.values()});
+        Delta<T>{out.rows<T>(), dout.rows<T>(), delta, shape.heads, shape.values(),
+                 unlisted_only ? documents.listed_tokens() : nullptr});
     const BackwardInputs<T> in{qkv.rows<T>(), dout.rows<T>(), log_sum.data<float>(), delta};
     with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
-      const AttentionSizes sizes(shape, TileShape<kDim>::kTile, starts_of(starts));
+      const AttentionSizes sizes(shape, TileShape<kDim>::kTile, documents, unlisted_only);
       const Rng rng = attention_noise(exec);
       launch_tiles(exec, "attention_backward", &query_kernel<T, kDim>,
                    shape.batch * shape.heads * sizes.tiles, kTileThreads, kQueryFloats<kDim>, sizes,

@@ -42,6 +42,7 @@ __global__ void __launch_bounds__(kTileThreads)
   const int64_t kv = head / (s.heads / s.kv_heads);
   const int64_t begin = tile * kTile, rows = min(int64_t{kTile}, s.sequence - begin);
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
+  if (s.is_done(first + begin + rows)) return;
 
   float sum[kOwn][Shape::kWide] = {}, top[kOwn], total[kOwn] = {};
   int64_t first_key[kOwn];
@@ -102,12 +103,12 @@ __global__ void __launch_bounds__(kTileThreads)
 }  // namespace
 
 void tiled_attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
-                     TensorView log_sum, ConstTensorView starts) {
+                     TensorView log_sum, const Documents& documents, bool unlisted_only) {
   with_float(qkv.dtype, "attention", [&](auto element) {
     using T = decltype(element);
     with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
-      const AttentionSizes sizes(shape, TileShape<kDim>::kTile, starts_of(starts));
+      const AttentionSizes sizes(shape, TileShape<kDim>::kTile, documents, unlisted_only);
       launch_tiles(exec, "attention", &forward_kernel<T, kDim>,
                    shape.batch * shape.heads * sizes.tiles, kTileThreads, kForwardFloats<kDim>,
                    sizes, attention_noise(exec), qkv.rows<T>(), out.rows<T>(),

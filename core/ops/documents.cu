@@ -2,7 +2,6 @@
 // token the last one before it, in its piece or in those before.
 #include "core/ops/documents.h"
 
-#include <algorithm>
 #include <string>
 
 #include <moiety/rows.cuh>
@@ -15,7 +14,7 @@ namespace {
 
 constexpr int64_t kPiece = 64;  // tokens: a thread reads at most these and one number for each piece
 
-struct Documents {
+struct EndTokens {
   const int32_t* tokens;
   int64_t sequence, pieces;  // of a sequence
   int64_t end;
@@ -30,28 +29,67 @@ struct Documents {
 };
 
 struct LastOfPieces {
-  Documents documents;
+  EndTokens ends;
   int32_t* last;  // [sequences, pieces], -1 = none begins there
   MOIETY_HD void operator()(int64_t i) const {
-    const int64_t first = i / documents.pieces * documents.sequence;
-    const int64_t from = i % documents.pieces * kPiece;
+    const int64_t first = i / ends.pieces * ends.sequence;
+    const int64_t from = i % ends.pieces * kPiece;
     const int64_t behind = from + kPiece;
-    const int64_t to = (behind < documents.sequence ? behind : documents.sequence) - 1;
-    last[i] = static_cast<int32_t>(documents.last_begin(first, from, to));
+    const int64_t to = (behind < ends.sequence ? behind : ends.sequence) - 1;
+    last[i] = static_cast<int32_t>(ends.last_begin(first, from, to));
   }
 };
 
 struct StartOfToken {
-  Documents documents;
+  EndTokens ends;
   const int32_t* last;
   int32_t* starts;
   MOIETY_HD void operator()(int64_t t) const {
-    const int64_t place = t % documents.sequence, sequence = t / documents.sequence;
+    const int64_t place = t % ends.sequence, sequence = t / ends.sequence;
     int64_t piece = place / kPiece;
-    int64_t start = documents.last_begin(t - place, piece * kPiece, place);
+    int64_t start = ends.last_begin(t - place, piece * kPiece, place);
     // Ends: a document begins at place 0, in the first piece.
-    while (start < 0) start = last[sequence * documents.pieces + --piece];
+    while (start < 0) start = last[sequence * ends.pieces + --piece];
     starts[t] = static_cast<int32_t>(start);
+  }
+};
+
+/// Documents that begin in each piece of the batch's tokens.
+struct Begins {
+  const int32_t* starts;
+  int64_t tokens, sequence;
+  MOIETY_HD bool at(int64_t t) const { return place_of_token(starts, t, sequence) == 0; }
+  MOIETY_HD int64_t end_of(int64_t piece) const {
+    const int64_t end = (piece + 1) * kPiece;
+    return end < tokens ? end : tokens;
+  }
+};
+
+struct CountBegins {
+  Begins begins;
+  int32_t* count;  // [pieces]
+  MOIETY_HD void operator()(int64_t piece) const {
+    int32_t n = 0;
+    for (int64_t t = piece * kPiece; t < begins.end_of(piece); ++t) n += begins.at(t) ? 1 : 0;
+    count[piece] = n;
+  }
+};
+
+struct WriteBegins {
+  Begins begins;
+  const int32_t* count;
+  int32_t* out;
+  int64_t last;  // M, the last element of out
+  MOIETY_HD void operator()(int64_t piece) const {
+    int64_t document = 0;
+    for (int64_t before = 0; before < piece; ++before) document += count[before];
+    for (int64_t t = piece * kPiece; t < begins.end_of(piece); ++t) {
+      if (!begins.at(t)) continue;
+      if (document <= last) out[document] = static_cast<int32_t>(t);
+      ++document;
+    }
+    if (begins.end_of(piece) < begins.tokens) return;
+    for (; document <= last; ++document) out[document] = static_cast<int32_t>(begins.tokens);
   }
 };
 
@@ -78,12 +116,23 @@ void document_starts(Exec& exec, ConstTensorView tokens, int64_t sequence, int64
   check_shape("document_starts", "starts", starts, {T});
   check_sequences("document_starts", T, sequence);
   if (T == 0) return;
-  const Documents documents{tokens.data<int32_t>(), sequence, (sequence + kPiece - 1) / kPiece,
+  const EndTokens ends{tokens.data<int32_t>(), sequence, (sequence + kPiece - 1) / kPiece,
                             end};
-  const int64_t pieces = T / sequence * documents.pieces;
+  const int64_t pieces = T / sequence * ends.pieces;
   int32_t* last = exec.scratch(DType::kI32, {pieces}).data<int32_t>();
-  for_each_row(exec, pieces, LastOfPieces{documents, last});
-  for_each_row(exec, T, StartOfToken{documents, last, starts.data<int32_t>()});
+  for_each_row(exec, pieces, LastOfPieces{ends, last});
+  for_each_row(exec, T, StartOfToken{ends, last, starts.data<int32_t>()});
+}
+
+void list_documents(Exec& exec, int64_t sequence, ConstTensorView starts, TensorView begins) {
+  const int64_t T = starts.numel(), pieces = (T + kPiece - 1) / kPiece;
+  check_rank("list_documents", "begins", begins, 1);
+  check_sequences("list_documents", T, sequence);
+  const Begins of{starts.data<int32_t>(), T, sequence};
+  int32_t* count = exec.scratch(DType::kI32, {pieces}).data<int32_t>();
+  for_each_row(exec, pieces, CountBegins{of, count});
+  for_each_row(exec, pieces,
+               WriteBegins{of, count, begins.data<int32_t>(), begins.numel() - 1});
 }
 
 void token_positions(Exec& exec, int64_t sequence, ConstTensorView starts, TensorView positions) {

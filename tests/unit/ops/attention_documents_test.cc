@@ -33,8 +33,16 @@ class AttentionDocuments : public AttentionFixture {
     const auto tokens = static_cast<int64_t>(starts.size());
     Case c = make_case(batch, tokens / batch, heads, kv_heads, head_dim, dropout, value_dim);
     c.plain.starts = starts;
-    c.starts = put(starts, {tokens});
+    c.documents.starts = put(starts, {tokens});
+    list(c);
     return c;
+  }
+  /// Lists `most` documents, or as many as a model does.
+  void list(Case& c, int64_t most = 0) {
+    if (most == 0) most = ops::documents_to_list(c.shape.batch, c.shape.sequence);
+    const TensorView begins = make(DType::kI32, {most + 1});
+    ops::list_documents(exec_, c.shape.sequence, c.documents.starts, begins);
+    c.documents.begins = begins;
   }
   std::vector<int32_t> starts_behind(const std::vector<int32_t>& tokens, int64_t sequence) {
     const auto T = static_cast<int64_t>(tokens.size());
@@ -83,6 +91,15 @@ TEST_P(AttentionDocuments, BothKernelsAgree) {
   }
 }
 
+/// More documents than are listed, of one batch and the other: the core's kernels compute the rest.
+TEST_P(AttentionDocuments, WhatIsNotListedIsNotLost) {
+  for (const int64_t most : {1, 2, 3, 7}) {
+    Case c = packed({{20, 1, 79}, {30, 34, 36}}, 4, 2, 8);
+    list(c, most);
+    check(c);
+  }
+}
+
 /// A captured graph reads the boundaries from the device: others, and other numbers of documents,
 /// need no new capture.
 TEST_P(AttentionDocuments, AGraphFollowsTheBoundaries) {
@@ -90,15 +107,22 @@ TEST_P(AttentionDocuments, AGraphFollowsTheBoundaries) {
   Arena scratch(*context_);
   impl_.scratch = &scratch;
   const Case c = packed({{100, 28, 128}, {256}}, 4, 2, 64);
+  const TensorView starts = put(c.plain.starts, {512}), begins = make(DType::kI32, {5});
+  const Case on_device = [&] {
+    Case copy = c;
+    copy.documents = {starts, begins};
+    return copy;
+  }();
   const auto work = [&] {
     const ArenaScope scope(scratch);
-    run(exec_, c);
+    ops::list_documents(exec_, 256, starts, begins);
+    run(exec_, on_device);
   };
   work();
   Graph graph(*context_, work);
   for (const Lengths& lengths : {Lengths{{1, 255}, {64, 64, 64, 64}}, Lengths{{256}, {9, 247}}}) {
     const TensorView other = put(starts_of(lengths), {512});
-    context_->copy(c.starts.ptr, other.ptr, 512 * sizeof(int32_t));
+    context_->copy(starts.ptr, other.ptr, 512 * sizeof(int32_t));
     graph.launch();
     const auto out = get(c.out), dqkv = get(c.dqkv);
     work();
@@ -112,7 +136,7 @@ TEST_P(AttentionDocuments, OneDocumentASequenceIsPlainAttention) {
   c.shape.own_kernels = true;
   run(exec_, c);
   const auto out = get(c.out), dqkv = get(c.dqkv);
-  c.starts = {};
+  c.documents = {};
   run(exec_, c);
   EXPECT_EQ(out, get(c.out));
   EXPECT_EQ(dqkv, get(c.dqkv));
@@ -138,7 +162,7 @@ TEST_P(AttentionDocuments, SameBitsForAnyNumberOfThreads) {
 
 TEST_P(AttentionDocuments, StartsOfAnotherLengthAreRefused) {
   Case c = packed({{3, 2}}, 2, 1, 8);
-  c.starts = put(std::vector<int32_t>{0, 0, 0, 3}, {4});
+  c.documents.starts = put(std::vector<int32_t>{0, 0, 0, 3}, {4});
   EXPECT_THROW(run(exec_, c), Error);
 }
 
@@ -164,6 +188,22 @@ TEST_P(AttentionDocuments, BeginAnywhereInALongSequence) {
     }
     EXPECT_EQ(starts_behind(tokens, kSequence), expected) << rarity;
   }
+}
+
+TEST_P(AttentionDocuments, AreListedInTheirOrder) {
+  const auto listed = [&](const Lengths& lengths, int64_t most) {
+    const std::vector<int32_t> starts = starts_of(lengths);
+    const auto T = static_cast<int64_t>(starts.size());
+    const TensorView begins = make(DType::kI32, {most + 1});
+    ops::list_documents(exec_, T / static_cast<int64_t>(lengths.size()),
+                        put(starts, {T}), begins);
+    return get_i32(begins);
+  };
+  EXPECT_EQ(listed({{3, 1, 2}, {6}}, 6), (std::vector<int32_t>{0, 3, 4, 6, 12, 12, 12}));
+  EXPECT_EQ(listed({{3, 1, 2}, {6}}, 4), (std::vector<int32_t>{0, 3, 4, 6, 12}));
+  EXPECT_EQ(listed({{3, 1, 2}, {6}}, 2), (std::vector<int32_t>{0, 3, 4}));
+  EXPECT_EQ(listed({{64, 65, 1}, {100, 30}}, 7),
+            (std::vector<int32_t>{0, 64, 129, 130, 230, 260, 260, 260}));
 }
 
 /// Angles and learned positions of a packed document are those of the document alone.

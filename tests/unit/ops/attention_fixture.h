@@ -15,7 +15,7 @@ class AttentionFixture : public OpTest {
     ops::AttentionShape shape;
     reference::AttentionCase plain;
     TensorView qkv, out, log_sum, dout, dqkv;
-    TensorView starts;  // of documents; empty: a sequence is one
+    ops::Documents documents;
   };
   Case make_case(int64_t batch, int64_t sequence, int64_t heads, int64_t kv_heads, int64_t head_dim,
                  double dropout = 0, int64_t value_dim = 0) {
@@ -33,8 +33,8 @@ class AttentionFixture : public OpTest {
     return c;
   }
   void run(Exec& exec, const Case& c) {
-    ops::attention(exec, c.shape, c.qkv, c.out, c.log_sum, c.starts);
-    ops::attention_backward(exec, c.shape, c.qkv, c.out, c.log_sum, c.dout, c.dqkv, c.starts);
+    ops::attention(exec, c.shape, c.qkv, c.out, c.log_sum, c.documents);
+    ops::attention_backward(exec, c.shape, c.qkv, c.out, c.log_sum, c.dout, c.dqkv, c.documents);
   }
   bool on_cuda() const { return GetParam().device == DeviceType::kCuda; }
   bool cudnn_takes(const ops::AttentionShape& s) const {

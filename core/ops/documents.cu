@@ -12,7 +12,8 @@ namespace moiety::ops {
 
 namespace {
 
-constexpr int64_t kPiece = 64;  // tokens: a thread reads at most these and one number for each piece
+constexpr int64_t kPiece =
+    64;  // tokens: a thread reads at most these and one number for each piece
 
 struct EndTokens {
   const int32_t* tokens;
@@ -116,8 +117,7 @@ void document_starts(Exec& exec, ConstTensorView tokens, int64_t sequence, int64
   check_shape("document_starts", "starts", starts, {T});
   check_sequences("document_starts", T, sequence);
   if (T == 0) return;
-  const EndTokens ends{tokens.data<int32_t>(), sequence, (sequence + kPiece - 1) / kPiece,
-                            end};
+  const EndTokens ends{tokens.data<int32_t>(), sequence, (sequence + kPiece - 1) / kPiece, end};
   const int64_t pieces = T / sequence * ends.pieces;
   int32_t* last = exec.scratch(DType::kI32, {pieces}).data<int32_t>();
   for_each_row(exec, pieces, LastOfPieces{ends, last});
@@ -131,17 +131,16 @@ void list_documents(Exec& exec, int64_t sequence, ConstTensorView starts, Tensor
   const Begins of{starts.data<int32_t>(), T, sequence};
   int32_t* count = exec.scratch(DType::kI32, {pieces}).data<int32_t>();
   for_each_row(exec, pieces, CountBegins{of, count});
-  for_each_row(exec, pieces,
-               WriteBegins{of, count, begins.data<int32_t>(), begins.numel() - 1});
+  for_each_row(exec, pieces, WriteBegins{of, count, begins.data<int32_t>(), begins.numel() - 1});
 }
 
 void token_positions(Exec& exec, int64_t sequence, ConstTensorView starts, TensorView positions) {
   const int64_t T = positions.numel();
   if (starts) check_shape("token_positions", "starts", starts, {T});
   check_sequences("token_positions", T, sequence);
-  for_each_row(exec, T,
-               Place{starts ? starts.data<int32_t>() : nullptr, positions.data<int32_t>(),
-                     sequence});
+  for_each_row(
+      exec, T,
+      Place{starts ? starts.data<int32_t>() : nullptr, positions.data<int32_t>(), sequence});
 }
 
 }  // namespace moiety::ops

@@ -133,11 +133,10 @@ void embedding(Exec& exec, ConstTensorView ids, int64_t sequence, ConstTensorVie
   if (starts) check_shape("embedding", "starts", starts, {T});
   with_float(out.dtype, "embedding", [&](auto element) {
     using E = decltype(element);
-    for_each_wide_row<32>(
-        exec, T,
-        Embed<E>{ids.data<int32_t>(), token.rows<E>(),
-                 position ? position.rows<E>() : Rows<const E>{}, out.rows<E>(),
-                 starts ? starts.data<int32_t>() : nullptr, sequence, V, D});
+    for_each_wide_row<32>(exec, T,
+                          Embed<E>{ids.data<int32_t>(), token.rows<E>(),
+                                   position ? position.rows<E>() : Rows<const E>{}, out.rows<E>(),
+                                   starts ? starts.data<int32_t>() : nullptr, sequence, V, D});
   });
 }
 
@@ -168,7 +167,8 @@ void embedding_backward(Exec& exec, ConstTensorView ids, int64_t sequence, Const
         token_positions(exec, sequence, starts, places);
         sum_by_row<E>(exec, places, rows, grad.dim(0));
       } else {
-        for_each_wide_row<128>(exec, grad.dim(0), PositionGradient<E>{rows, sequence, T / sequence});
+        for_each_wide_row<128>(exec, grad.dim(0),
+                               PositionGradient<E>{rows, sequence, T / sequence});
       }
     }
   });

@@ -31,6 +31,7 @@ int products(const GemmArguments& a) {
 struct AttentionArguments : BenchArguments {
   bench::AttentionSize size{"given", 0, 16, 0, 2048, 64};
   bool deterministic = false, own_kernels = false;
+  int64_t documents = 0;
 };
 
 int attention(const AttentionArguments& a) {
@@ -45,8 +46,8 @@ int attention(const AttentionArguments& a) {
                                     a.size.heads, sizes[0].kv_heads));
     }
   }
-  report.rows =
-      bench::bench_attention(context, sizes, {a.iterations, a.deterministic, a.own_kernels});
+  report.rows = bench::bench_attention(context, sizes,
+                                       {a.iterations, a.deterministic, a.own_kernels, a.documents});
   return finish_report(a, std::move(report));
 }
 
@@ -82,6 +83,8 @@ void add_attention(CLI::App& bench, int& code) {
   size("--head-dim", a->size.head_dim, "width of a head (64)");
   command->add_flag("--deterministic", a->deterministic, "as with run.deterministic: true");
   command->add_flag("--own-kernels", a->own_kernels, "not cuDNN's");
+  add_size(*command, "--documents", a->documents,
+           "documents of a sequence, on average, that attention keeps apart");
   command->callback([a, &code] { code = attention(*a); });
 }
 

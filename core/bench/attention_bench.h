@@ -21,11 +21,12 @@ struct AttentionOptions {
   int iterations = 25;
   bool deterministic = false;  // of the backward, as run.deterministic
   bool own_kernels = false;    // the core's, though cuDNN has some
+  int64_t documents = 0;       // of a sequence on average, of random lengths; 0: it is one
 };
 
 /// Two rows a size, forward and backward; bf16 on CUDA, f32 on the CPU. Causal, with q, k and v
-/// side by side in their rows. Out and dqkv of the first sequence are compared with the core's own
-/// kernels in f32 first.
+/// side by side in their rows. FLOPs are those of the scores that count. Out and dqkv of the first
+/// sequence are compared with the core's own kernels in f32 first.
 MOIETY_API std::vector<Row> bench_attention(DeviceContext& context,
                                             const std::vector<AttentionSize>& sizes,
                                             const AttentionOptions& options);

@@ -10,6 +10,7 @@
 #include <moiety/gating_policy.h>
 #include <moiety/objective.h>
 #include <moiety/optimizer.h>
+#include <moiety/teacher.h>
 
 #include "core/config/requested_shape.h"
 #include "core/plugin/gate.h"
@@ -31,7 +32,7 @@ class ComponentChecks {
   void run() {
     const RunConfig& config = d_.config;
     at("optimizer", [&] { check_storage(*made<Optimizer>(config.optimizer, dims_)); });
-    at("objective", [&] { made<Objective>(config.objective, dims_); });
+    at("objective", [&] { find_end_of_document(*made<Objective>(config.objective, dims_)); });
     const MoeConfig& moe = config.moe;
     for (size_t i = 0; moe.enabled && i < moe.layers.size(); ++i) {
       if (!check_layer(static_cast<int64_t>(i))) return;  // the others say the same
@@ -54,6 +55,22 @@ class ComponentChecks {
     };
     if (d_.config.split_masters) refuse("bf16.split_masters", "false");
     if (d_.config.gradient_dtype != "fp32") refuse("data_types.grad_accum_dtype", "fp32");
+  }
+
+  /// The objective's token, which a model that tells documents apart needs.
+  void find_end_of_document(const Objective& objective) {
+    const auto* token = static_cast<const int64_t*>(objective.facet(kEndOfDocumentFacet));
+    DocumentsConfig& documents = d_.config.model.documents;
+    documents.end_token = token == nullptr ? -1 : *token;
+    if (!documents.told_apart() || documents.end_token >= 0) return;
+    const std::string path = documents.attend_within ? "model.documents.attend_within"
+                                                     : "model.documents.restart_positions";
+    d_.report.add(
+        d_.where({path}), path,
+        fmt::format("needs the token that ends a document, and objective {} {}",
+                    d_.config.objective.type,
+                    token == nullptr ? "knows of none; expected false"
+                                     : "names none; set objective.params.end_of_document_token"));
   }
 
   bool check_layer(int64_t moe_layer) {

@@ -64,6 +64,22 @@ void declare_rope_scaling_keys(Keys& keys) {
       .range(0, 100);
 }
 
+void declare_document_keys(Keys& keys) {
+  auto documents = keys.section<DocumentsConfig>(
+      "model.documents", [](RunConfig& c) -> DocumentsConfig& { return c.model.documents; });
+  documents.field("attend_within", &DocumentsConfig::attend_within,
+                  "in packed sequences a token attends to its own document alone, which ends with "
+                  "the objective's end_of_document_token; else to all of its sequence before it "
+                  "(Megatron's reset-attention-mask)");
+  documents
+      .field("restart_positions", &DocumentsConfig::restart_positions,
+             "positions count from a document's first token, not from the sequence's (Megatron's "
+             "reset-position-ids)")
+      .derived("model.documents.attend_within", [](RunConfig& c) {
+        c.model.documents.restart_positions = c.model.documents.attend_within;
+      });
+}
+
 void declare_init_keys(Keys& keys) {
   auto init = keys.section<InitFrom>("model.init_from",
                                      [](RunConfig& c) -> InitFrom& { return c.model.init_from; });
@@ -174,6 +190,7 @@ void declare_model_keys(Keys& keys) {
               "names of parameters that are not trained; * and ? as in a shell");
   declare_rope_scaling_keys(keys);
   declare_latent_keys(keys);
+  declare_document_keys(keys);
   declare_init_keys(keys);
 }
 

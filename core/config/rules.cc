@@ -65,6 +65,12 @@ void check_classifier(Draft& d) {
                  "a classifier balances each MoE layer by itself; expected micro_batch, importance "
                  "or load alone");
   }
+  for (const auto& [path, on] :
+       {std::pair("model.documents.attend_within", m.documents.attend_within),
+        std::pair("model.documents.restart_positions",
+                  m.documents.restart_positions && !m.documents.attend_within)}) {
+    if (on) d.report.add(d.where({path}), path, "a classifier reads no text; expected false");
+  }
   if (d.config.recompute.policy != "none") {
     d.report.add(d.where({"activation_checkpointing.policy"}), "activation_checkpointing.policy",
                  "a classifier keeps its activations; expected none");
@@ -106,6 +112,15 @@ void check_heads(Draft& d) {
                  "the key/value heads do not divide the heads: heads " + text(m.heads) +
                      " % kv_heads " + text(m.kv_heads) + " = " + text(m.heads % m.kv_heads));
   }
+}
+
+void check_documents(Draft& d) {
+  const std::string path = "model.documents.restart_positions";
+  if (!d.config.model.documents.restart_positions || !d.is_given(path)) return;
+  if (!d.ok({"model.positions"}) || d.config.model.positions != "none") return;
+  d.report.add(d.where({path}), path,
+               "with model.positions: none there are no positions to start again; expected false, "
+               "or positions rope or learned");
 }
 
 /// What latent attention leaves no choice about.
@@ -239,6 +254,7 @@ void check_model(Draft& d) {
   } else {
     check_heads(d);
   }
+  check_documents(d);
   check_rope_scaling(d);
   check_init_from(d);
 }

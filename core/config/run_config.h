@@ -80,6 +80,16 @@ struct InitFrom {
   double noise = 0;             // added to upcycled experts, relative to the weights' deviation
 };
 
+/// How sequences of several documents are read.
+struct DocumentsConfig {
+  bool attend_within = false;      // a token sees its own document alone
+  bool restart_positions = false;  // positions count from a document's first token; default:
+                                   // attend_within
+  int64_t end_token = -1;          // the objective's end_of_document_token; below 0 = none
+
+  bool told_apart() const { return attend_within || restart_positions; }
+};
+
 struct ModelConfig {
   std::string type = "gpt";  // gpt | classifier
   int64_t layers = 4, hidden = 256, heads = 4, kv_heads = 4 /*default: heads*/;
@@ -100,8 +110,9 @@ struct ModelConfig {
   std::vector<int64_t> image = {3, 32, 32};  // C, H, W of a classifier
   std::vector<int64_t> convolutions;         // its channels: 5 x 5, ReLU, 2 x 2 max pooling each
   std::vector<int64_t> dense;                // its dense layers with ReLU: their widths
-  InitFrom init_from;                        // weights only
-  std::vector<std::string> freeze;           // glob patterns of parameter names
+  DocumentsConfig documents;
+  InitFrom init_from;               // weights only
+  std::vector<std::string> freeze;  // glob patterns of parameter names
 
   int64_t head_width() const { return head_dim > 0 ? head_dim : hidden / heads; }
 };

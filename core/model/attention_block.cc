@@ -13,6 +13,7 @@ AttentionBlock::AttentionBlock(ParameterTable& table, const std::string& prefix,
       rotate_(config.positions == "rope"),
       rope_(rope_form(config)),
       dropout_(config.attention_dropout),
+      documents_(config.documents),
       qkv_(make_qkv_projection(table, prefix, config, layer)),
       out_(table, prefix + ".out",
            {.in = shape_.out_width(),
@@ -29,19 +30,29 @@ ops::AttentionShape AttentionBlock::attention_shape(const BatchShape& shape) con
   return attention;
 }
 
-void AttentionBlock::forward(Exec& exec, Arena& memory, const BatchShape& shape, ConstTensorView x,
+ops::Documents AttentionBlock::apart(const AttentionCall& call) const {
+  return documents_.attend_within ? call.documents : ops::Documents{};
+}
+
+ConstTensorView AttentionBlock::restarts(const AttentionCall& call) const {
+  return documents_.restart_positions ? call.documents.starts : ConstTensorView{};
+}
+
+void AttentionBlock::forward(Exec& exec, Arena& memory, const BatchShape& shape,
+                             const ops::Documents& documents, ConstTensorView x,
                              AttentionCall& call, TensorView out) const {
   const int64_t T = x.dim(0);
   call.x = x;
+  call.documents = documents;
   call.qkv = memory.make(x.dtype, {T, shape_.qkv_width()});
   call.context = memory.make(x.dtype, {T, shape_.out_width()});
   call.log_sum = memory.make(DType::kF32, {shape.batch, shape_.heads, shape.sequence});
   const ops::AttentionShape attention = attention_shape(shape);
   qkv_->forward(exec, memory, x, call.projection, call.qkv);
-  if (rotate_) ops::rope(exec, attention, rope_, /*inverse=*/false, call.qkv);
+  if (rotate_) ops::rope(exec, attention, rope_, /*inverse=*/false, call.qkv, restarts(call));
   {
     const PhaseScope phase(exec, "attention");
-    ops::attention(exec, attention, call.qkv, call.context, call.log_sum);
+    ops::attention(exec, attention, call.qkv, call.context, call.log_sum, apart(call));
   }
   out_.forward(exec, call.context, out);
 }
@@ -55,9 +66,10 @@ void AttentionBlock::backward(Exec& exec, const BatchShape& shape, const Attenti
   out_.backward(exec, call.context, dout, dcontext);
   {
     const PhaseScope phase(exec, "attention backward");
-    ops::attention_backward(exec, attention, call.qkv, call.context, call.log_sum, dcontext, dqkv);
+    ops::attention_backward(exec, attention, call.qkv, call.context, call.log_sum, dcontext, dqkv,
+                            apart(call));
   }
-  if (rotate_) ops::rope(exec, attention, rope_, /*inverse=*/true, dqkv);
+  if (rotate_) ops::rope(exec, attention, rope_, /*inverse=*/true, dqkv, restarts(call));
   qkv_->backward(exec, call.x, call.projection, dqkv, dx);
 }
 

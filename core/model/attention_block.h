@@ -25,6 +25,7 @@ struct AttentionCall {
   ConstTensorView x;        // [T, D], the block's input
   TensorView qkv, context;  // [T, (Hq + Hkv) hd + Hkv vd], [T, Hq vd]
   TensorView log_sum;       // f32 [B, Hq, S]
+  ops::Documents documents;
   QkvCall projection;
 };
 
@@ -34,8 +35,9 @@ class AttentionBlock {
   AttentionBlock(ParameterTable& table, const std::string& prefix, const ModelConfig& config,
                  int64_t layer);
 
-  void forward(Exec& exec, Arena& memory, const BatchShape& shape, ConstTensorView x,
-               AttentionCall& call, TensorView out) const;
+  /// `documents` is read where model.documents asks for it.
+  void forward(Exec& exec, Arena& memory, const BatchShape& shape, const ops::Documents& documents,
+               ConstTensorView x, AttentionCall& call, TensorView out) const;
   void backward(Exec& exec, const BatchShape& shape, const AttentionCall& call,
                 ConstTensorView dout, TensorView dx) const;
   /// Forward FLOPs of a token in a sequence of `sequence`; half the keys on average.
@@ -43,12 +45,16 @@ class AttentionBlock {
 
  private:
   ops::AttentionShape attention_shape(const BatchShape& shape) const;
+  /// What attention keeps apart, and where positions start again.
+  ops::Documents apart(const AttentionCall& call) const;
+  ConstTensorView restarts(const AttentionCall& call) const;
 
   int64_t width_;
   ops::AttentionShape shape_;  // of one token
   bool rotate_;
   ops::RopeForm rope_;
   double dropout_;
+  DocumentsConfig documents_;
   std::unique_ptr<QkvProjection> qkv_;
   Linear out_;
 };

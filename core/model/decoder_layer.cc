@@ -40,7 +40,8 @@ void DecoderLayer::attend(Exec& exec, const LayerMemory& memory, const DecoderIn
   call.attention_input = arena.make(call.x.dtype, {call.x.dim(0), call.x.dim(1)});
   call.attention_norm = arena.make(DType::kF32, {call.x.dim(0), attention_norm_.statistics()});
   attention_norm_.forward(exec, call.x, call.attention_input, call.attention_norm);
-  attention_.forward(exec, arena, input.shape, call.attention_input, call.attention, out);
+  attention_.forward(exec, arena, input.shape, input.documents, call.attention_input,
+                     call.attention, out);
 }
 
 void DecoderLayer::join(Exec& exec, const LayerMemory& memory, const DecoderInput& input,

@@ -31,6 +31,7 @@ struct DecoderInput {
   ConstTensorView token_mask;  // u8 [T] or empty
   const AllRows* all = nullptr;
   ConstTensorView token_ids;  // i32 [T]
+  ops::Documents documents;   // where model.documents tells them apart
 };
 
 class DecoderLayer {

@@ -58,6 +58,8 @@ static const ModelConfig& checked(const ModelConfig& config) {
       config.attention == "mla" ? config.mla.qk_rope_head_dim : config.head_width();
   require(config.positions != "rope" || turning % 2 == 0,
           fmt::format("model.positions rope needs an even head size, got {}", turning));
+  require(!config.documents.told_apart() || config.documents.end_token >= 0,
+          "model.documents needs the token that ends a document");
   return config;
 }
 

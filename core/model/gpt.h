@@ -50,7 +50,8 @@ class MOIETY_API Gpt final : public Model {
   TensorView decode_to_keep(Exec& exec, Pass& pass, const StepSums& sums, TensorView x);
   TensorView decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, TensorView x,
                               int64_t layers);
-  TensorView embed(Exec& exec, const Pass& pass);
+  TensorView embed(Exec& exec, Pass& pass);
+  void find_documents(Exec& exec, Pass& pass);
   MoeSums sums_of_layer(const Pass& pass, const StepSums& sums, int64_t layer) const;
   /// Gives `pass` the totals of the batch, or of `batch` alone.
   void take_totals(Exec& exec, const MicroBatch& batch, int64_t micro_batches, Pass& pass);

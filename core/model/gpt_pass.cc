@@ -101,10 +101,24 @@ TensorView Gpt::decode_to_forget(Exec& exec, Pass& pass, const StepSums& sums, T
   return x;
 }
 
-TensorView Gpt::embed(Exec& exec, const Pass& pass) {
+/// The documents of the micro-batch, once for all layers and their backward.
+void Gpt::find_documents(Exec& exec, Pass& pass) {
+  if (!config_.documents.told_apart()) return;
   const BatchShape& shape = pass.input.shape;
+  const int64_t listed = ops::documents_to_list(shape.batch, shape.sequence);
+  const TensorView starts = memory_.make(DType::kI32, {shape.rows()});
+  const TensorView begins = memory_.make(DType::kI32, {listed + 1});
+  const ArenaScope scratch(*exec.impl().scratch);
+  ops::document_starts(exec, pass.ids, shape.sequence, config_.documents.end_token, starts);
+  ops::list_documents(exec, shape.sequence, starts, begins);
+  pass.input.documents = {starts, begins};
+}
+
+TensorView Gpt::embed(Exec& exec, Pass& pass) {
+  const BatchShape& shape = pass.input.shape;
+  find_documents(exec, pass);
   const TensorView x = memory_.make(exec.compute_dtype(), {shape.rows(), config_.hidden});
-  embedding_.forward(exec, shape, pass.ids, x);
+  embedding_.forward(exec, shape, pass.input.documents, pass.ids, x);
   return x;
 }
 
@@ -148,7 +162,8 @@ void Gpt::forward_backward(Exec& exec, const MicroBatch& batch, const Objective&
   for (size_t i = layers_.size(); i-- > 0;) {
     layers_[i]->backward(exec, layer, pass.input, weights, pass.calls[i], dx);
   }
-  embedding_.backward(exec, pass.input.shape, pass.ids, dx, /*token_accumulate=*/head_->tied());
+  embedding_.backward(exec, pass.input.shape, pass.input.documents, pass.ids, dx,
+                      /*token_accumulate=*/head_->tied());
 }
 
 void Gpt::evaluate(Exec& exec, const MicroBatch& batch, const Objective& objective,

@@ -7,6 +7,7 @@
 
 #include <moiety/exec.h>
 
+#include "core/ops/documents.h"
 #include "core/ops/rope_scaling.h"
 
 namespace moiety::ops {
@@ -29,14 +30,16 @@ struct AttentionShape {
 };
 
 /// qkv [T, heads hd + kv_heads hd + kv_heads vd] holds q, k, v side by side; out [T, heads vd];
-/// log_sum f32 [batch, heads, sequence], contiguous, for backward.
+/// log_sum f32 [batch, heads, sequence], contiguous, for backward. A token sees its document up to itself;
+/// without `documents` a sequence is one.
 MOIETY_API void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-                          TensorView log_sum);
+                          TensorView log_sum, const Documents& documents = {});
 /// Writes dqkv, all of it. Equal bits on repetition, but for cuDNN's backward on CUDA where
 /// Exec::Impl::deterministic is off.
 MOIETY_API void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                                    ConstTensorView out, ConstTensorView log_sum,
-                                   ConstTensorView dout, TensorView dqkv);
+                                   ConstTensorView dout, TensorView dqkv,
+                                   const Documents& documents = {});
 
 /// Which numbers of a head turn: n = `size` of them from `begin` on, in pairs, pair i by the angle
 /// position * theta^(-2 i / n).
@@ -47,8 +50,10 @@ struct RopeForm {
   RopeScaling scaling = {};
 };
 
-/// Rotates q and k in place by position t % sequence (Su et al., 2021), and multiplies what it
-/// turns by scaling.magnitude. `inverse` rotates the other way and multiplies too: the backward.
-MOIETY_API void rope(Exec&, const AttentionShape&, const RopeForm&, bool inverse, TensorView qkv);
+/// Rotates q and k in place by position t % sequence - starts[t], starts 0 where it is empty (Su et
+/// al., 2021), and multiplies what it turns by scaling.magnitude. `inverse` rotates the other way
+/// and multiplies too: the backward.
+MOIETY_API void rope(Exec&, const AttentionShape&, const RopeForm&, bool inverse, TensorView qkv,
+                     ConstTensorView starts = {});
 
 }  // namespace moiety::ops

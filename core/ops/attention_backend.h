@@ -25,21 +25,25 @@ MOIETY_HD inline int64_t log_sum_begin(int64_t first, int64_t heads, int64_t hea
 
 namespace cpu {
 void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-               TensorView log_sum);
+               TensorView log_sum, const Documents& documents);
 void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
-                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv);
+                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv,
+                        const Documents& documents);
 }  // namespace cpu
 namespace cuda {
 void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-               TensorView log_sum);
+               TensorView log_sum, const Documents& documents);
 void attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv, ConstTensorView out,
-                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv);
-/// The core's own kernels: any architecture, dtype, head dimension, with dropout.
+                        ConstTensorView log_sum, ConstTensorView dout, TensorView dqkv,
+                        const Documents& documents);
+/// The core's own kernels: any architecture, dtype, head dimension, with dropout. With
+/// `unlisted_only`, where the listed documents (Documents::begins) have been computed otherwise,
+/// for the rest: it may write their last tile again, and reads what it wrote.
 void tiled_attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-                     TensorView log_sum);
+                     TensorView log_sum, const Documents& documents, bool unlisted_only);
 void tiled_attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                               ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                              TensorView dqkv);
+                              TensorView dqkv, const Documents& documents, bool unlisted_only);
 }  // namespace cuda
 
 }  // namespace moiety::ops

@@ -1,5 +1,7 @@
 // Attention backward on the CPU (docs/kernels/attention.md): one piece of work is one sequence and
 // one key/value head, so every sum has one owner and a fixed order.
+#include <cmath>
+
 #include "core/ops/attention_pack.h"
 #include "core/ops/dtype.h"
 
@@ -35,6 +37,7 @@ struct Backward {
   Rows<const T> qkv, out, dout;
   const float* log_sum;  // [batch, heads, S]
   Rows<T> dqkv;
+  DocumentMask documents;
   const TileMath& math = tile_math();
 
   void operator()(int64_t piece) const {
@@ -78,7 +81,7 @@ struct Backward {
     }
     std::fill(w.dq.begin(), w.dq.end(), 0.0f);
     float *scores = w.scores.data(), *dscores = w.dscores.data();
-    for (int64_t k = 0; k <= tile; ++k) {
+    for (int64_t k = documents.first_tile(begin); k <= tile; ++k) {
       std::fill(w.scores.begin(), w.scores.end(), 0.0f);
       std::fill(w.dscores.begin(), w.dscores.end(), 0.0f);
       math.multiply_add(rows, kTile, hd, w.q.data(), width, 1, &w.keys_t[at(k, hd)], kTile, scores,
@@ -93,6 +96,7 @@ struct Backward {
                     static_cast<float>(1 / (1 - shape.dropout)), keep);
           kept = keep;
         }
+        std::fill_n(scores + i * kTile, documents.hidden(begin + i, k), -INFINITY);
         math.softmax_backward(visible(tile, k, i), kept, logs[i], delta[i], scores + i * kTile,
                               dscores + i * kTile);
       }
@@ -121,12 +125,13 @@ struct Backward {
 
 void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
                         ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                        TensorView dqkv) {
+                        TensorView dqkv, const Documents& documents) {
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
     using T = decltype(element);
     const Backward<T> backward{
         shape,         TileSizes(shape), attention_noise(exec), qkv.rows<T>(),
-        out.rows<T>(), dout.rows<T>(),   log_sum.data<float>(), dqkv.rows<T>()};
+        out.rows<T>(), dout.rows<T>(),   log_sum.data<float>(), dqkv.rows<T>(),
+        {documents.starts_or_null()}};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Backward<T>*>(f))(piece); },

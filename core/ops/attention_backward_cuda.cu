@@ -18,8 +18,10 @@ struct Delta {
   Rows<const T> out, dout;
   float* delta;
   int64_t heads, vd;
+  const int32_t* done;  // as in AttentionSizes; the tile in which they end is computed whole
   template <class G>
   MOIETY_HD void operator()(const G& group, int64_t i) const {
+    if (done != nullptr && i / heads + kLargestTile <= *done) return;
     const T *y = out[i / heads] + i % heads * vd, *dy = dout[i / heads] + i % heads * vd;
     const float sum = group.sum(
         vd, [&](int64_t d) { return static_cast<float>(y[d]) * static_cast<float>(dy[d]); });
@@ -43,7 +45,7 @@ template <class T>
 __device__ Pair pair_of(const AttentionSizes& s, const Rng& rng, const BackwardInputs<T>& in,
                         int64_t first, int64_t head, int64_t query, int64_t key, float score,
                         float dprobability) {
-  if (key > query || query >= s.sequence) return {0, 0};
+  if (key > query || query >= s.sequence || key < s.first_key(first, query)) return {0, 0};
   const int64_t token = first + query;
   const int64_t at = log_sum_begin(first, s.heads, head, s.sequence) + query;
   const float p = expf(score * s.scale - in.log_sum[at]);
@@ -72,11 +74,12 @@ __global__ void __launch_bounds__(kTileThreads)
   const int64_t kv = head / (s.heads / s.kv_heads);
   const int64_t begin = tile * kTile, rows = min(int64_t{kTile}, s.sequence - begin);
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
+  if (s.is_done(first + begin + rows)) return;
 
   float sum[kOwn][Shape::kWide] = {};
   load_tile<kDim>(in.qkv, first + begin, rows, head * s.hd, s.hd, queries);
   load_tile<kDim>(in.dout, first + begin, rows, head * s.vd, s.vd, douts);
-  for (int64_t k = 0; k <= tile; ++k) {
+  for (int64_t k = s.first_key(first, begin) / kTile; k <= tile; ++k) {
     const int64_t key_begin = k * kTile, key_rows = min(int64_t{kTile}, s.sequence - key_begin);
     __syncthreads();  // the keys and dscores of the tile before have been read
     load_tile<kDim>(in.qkv, first + key_begin, key_rows, s.key_column(kv), s.hd, keys);
@@ -126,6 +129,7 @@ __global__ void __launch_bounds__(kTileThreads)
   const int64_t begin = tile * kTile, rows = min(int64_t{kTile}, s.sequence - begin);
   const int64_t key_column = s.key_column(kv), value_column = s.value_column(kv);
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
+  if (s.is_done(first + begin + rows)) return;
 
   float dkeys[kOwn][Shape::kWide] = {}, dvalues[kOwn][Shape::kWide] = {};
   load_tile<kDim>(in.qkv, first + begin, rows, key_column, s.hd, keys);
@@ -133,6 +137,7 @@ __global__ void __launch_bounds__(kTileThreads)
   for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
     for (int64_t q = tile; q < s.tiles; ++q) {
       const int64_t query_begin = q * kTile;
+      if (s.first_key(first, query_begin) > begin + rows - 1) break;  // nor do later ones see a key
       const int64_t query_rows = min(int64_t{kTile}, s.sequence - query_begin);
       __syncthreads();  // all four tiles of the round before have been read
       load_tile<kDim>(in.qkv, first + query_begin, query_rows, head * s.hd, s.hd, queries);
@@ -165,18 +170,19 @@ __global__ void __launch_bounds__(kTileThreads)
 
 void tiled_attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
                               ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                              TensorView dqkv) {
+                              TensorView dqkv, const Documents& documents, bool unlisted_only) {
   const int64_t tokens = shape.batch * shape.sequence;
   float* delta = exec.scratch(DType::kF32, {tokens, shape.heads}).data<float>();
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
     using T = decltype(element);
     for_each_wide_row<32>(
         exec, tokens * shape.heads,
-        Delta<T>{out.rows<T>(), dout.rows<T>(), delta, shape.heads, shape.values()});
+        Delta<T>{out.rows<T>(), dout.rows<T>(), delta, shape.heads, shape.values(),
+                 unlisted_only ? documents.listed_tokens() : nullptr});
     const BackwardInputs<T> in{qkv.rows<T>(), dout.rows<T>(), log_sum.data<float>(), delta};
     with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
-      const AttentionSizes sizes(shape, TileShape<kDim>::kTile);
+      const AttentionSizes sizes(shape, TileShape<kDim>::kTile, documents, unlisted_only);
       const Rng rng = attention_noise(exec);
       launch_tiles(exec, "attention_backward", &query_kernel<T, kDim>,
                    shape.batch * shape.heads * sizes.tiles, kTileThreads, kQueryFloats<kDim>, sizes,

@@ -1,5 +1,6 @@
 // Which kernels compute attention on CUDA: cuDNN's where they take the tensors, else the core's
-// own. Both leave the same log_sum, so forward and backward choose apart.
+// own. Both leave the same log_sum, so forward and backward choose apart. Of packed documents cuDNN
+// computes those that are listed; the core's kernels, which find little to do, the rest.
 #include <cstdint>
 
 #include "core/device/context_impl.h"
@@ -27,19 +28,22 @@ bool try_cudnn(const Exec& exec, const AttentionShape& s, const ConstTensorView&
 }  // namespace
 
 void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
-               TensorView log_sum) {
-  if (try_cudnn(exec, shape, qkv, out) && cudnn_attention(exec, shape, qkv, out, log_sum)) return;
-  tiled_attention(exec, shape, qkv, out, log_sum);
+               TensorView log_sum, const Documents& documents) {
+  const bool cudnn = try_cudnn(exec, shape, qkv, out) &&
+                     cudnn_attention(exec, shape, qkv, out, log_sum, documents);
+  if (cudnn && !documents) return;
+  tiled_attention(exec, shape, qkv, out, log_sum, documents, /*unlisted_only=*/cudnn);
 }
 
 void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView qkv,
                         ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                        TensorView dqkv) {
-  if (try_cudnn(exec, shape, qkv, out) && in_vectors(dout) && in_vectors(dqkv) &&
-      cudnn_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv)) {
-    return;
-  }
-  tiled_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv);
+                        TensorView dqkv, const Documents& documents) {
+  const bool cudnn =
+      try_cudnn(exec, shape, qkv, out) && in_vectors(dout) && in_vectors(dqkv) &&
+      cudnn_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv, documents);
+  if (cudnn && !documents) return;
+  tiled_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv, documents,
+                           /*unlisted_only=*/cudnn);
 }
 
 }  // namespace moiety::ops::cuda

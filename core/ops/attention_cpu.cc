@@ -16,6 +16,7 @@ struct Forward {
   Rows<const T> qkv;
   Rows<T> out;
   float* log_sum;  // [batch, heads, S]
+  DocumentMask documents;
   const TileMath& math = tile_math();
 
   void operator()(int64_t piece) const {
@@ -53,12 +54,18 @@ struct Forward {
     std::fill_n(top, kTile, -INFINITY);
     std::fill_n(total, kTile, 0.0f);
     std::fill_n(sum, kTile * width, 0.0f);
-    for (int64_t k = 0; k <= tile; ++k) {
+    for (int64_t k = documents.first_tile(first + tile * kTile); k <= tile; ++k) {
       std::fill_n(scores, kTile * kTile, 0.0f);
       math.multiply_add(rows, kTile, size.hd, q, size.width, 1, keys + at(k, size.hd), kTile,
                         scores, kTile);
       for (int64_t i = 0; i < rows; ++i) {
         float* row = scores + i * kTile;
+        const int64_t hidden = documents.hidden(first + tile * kTile + i, k);
+        if (hidden == kTile) {  // no key: no softmax of nothing
+          std::fill_n(row, kTile, 0.0f);
+          continue;
+        }
+        std::fill_n(row, hidden, -INFINITY);
         const float shrink = math.softmax_step(visible(tile, k, i), row, &top[i], &total[i]);
         for (int64_t d = 0; d < width; ++d) sum[i * width + d] *= shrink;
         if (shape.dropout > 0) {
@@ -84,11 +91,12 @@ struct Forward {
 }  // namespace
 
 void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
-               TensorView log_sum) {
+               TensorView log_sum, const Documents& documents) {
   with_float(qkv.dtype, "attention", [&](auto element) {
     using T = decltype(element);
     const Forward<T> forward{shape,         TileSizes(shape), attention_noise(exec),
-                             qkv.rows<T>(), out.rows<T>(),    log_sum.data<float>()};
+                             qkv.rows<T>(), out.rows<T>(),    log_sum.data<float>(),
+                             {documents.starts_or_null()}};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Forward<T>*>(f))(piece); },

@@ -42,12 +42,17 @@ __global__ void __launch_bounds__(kTileThreads)
   const int64_t kv = head / (s.heads / s.kv_heads);
   const int64_t begin = tile * kTile, rows = min(int64_t{kTile}, s.sequence - begin);
   const int y = static_cast<int>(threadIdx.x) / 16, x = static_cast<int>(threadIdx.x) % 16;
+  if (s.is_done(first + begin + rows)) return;
 
   float sum[kOwn][Shape::kWide] = {}, top[kOwn], total[kOwn] = {};
-  for (int i = 0; i < kOwn; ++i) top[i] = -INFINITY;
+  int64_t first_key[kOwn];
+  for (int i = 0; i < kOwn; ++i) {
+    top[i] = -INFINITY;
+    first_key[i] = s.first_key(first, begin + y * kOwn + i);
+  }
   load_tile<kDim>(qkv, first + begin, rows, head * s.hd, s.hd, queries);
 
-  for (int64_t k = 0; k <= tile; ++k) {
+  for (int64_t k = s.first_key(first, begin) / kTile; k <= tile; ++k) {
     const int64_t key_begin = k * kTile, key_rows = min(int64_t{kTile}, s.sequence - key_begin);
     __syncthreads();  // the values of the tile before have been read
     load_tile<kDim>(qkv, first + key_begin, key_rows, s.key_column(kv), s.hd, keys);
@@ -59,16 +64,18 @@ __global__ void __launch_bounds__(kTileThreads)
       float best = -INFINITY;
       for (int j = 0; j < kOwn; ++j) {
         const int64_t key = key_begin + x + 16 * j;
-        score[i][j] = key <= query && key < s.sequence ? score[i][j] * s.scale : -INFINITY;
+        const bool seen = first_key[i] <= key && key <= query && key < s.sequence;
+        score[i][j] = seen ? score[i][j] * s.scale : -INFINITY;
         best = fmaxf(best, score[i][j]);
       }
-      // Never -infinity: each tile shows key_begin at least to each of its queries.
       const float now = fmaxf(top[i], row_max(best));
-      const float shrink = expf(top[i] - now);
+      // Still -infinity before the first tile that shows a key of the query's document.
+      const float base = now == -INFINITY ? 0.0f : now;
+      const float shrink = expf(top[i] - base);
       float part = 0;
       for (int j = 0; j < kOwn; ++j) {
         const int64_t key = key_begin + x + 16 * j;
-        float p = expf(score[i][j] - now);
+        float p = expf(score[i][j] - base);
         part += p;
         if (s.rate > 0 && query < s.sequence) p *= keep_of(rng, s, first + query, head, key);
         scores[(y * kOwn + i) * Shape::kScorePitch + x + 16 * j] = p;
@@ -96,12 +103,12 @@ __global__ void __launch_bounds__(kTileThreads)
 }  // namespace
 
 void tiled_attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
-                     TensorView log_sum) {
+                     TensorView log_sum, const Documents& documents, bool unlisted_only) {
   with_float(qkv.dtype, "attention", [&](auto element) {
     using T = decltype(element);
     with_tile_width(shape, [&](auto width) {
       constexpr int kDim = decltype(width)::value;
-      const AttentionSizes sizes(shape, TileShape<kDim>::kTile);
+      const AttentionSizes sizes(shape, TileShape<kDim>::kTile, documents, unlisted_only);
       launch_tiles(exec, "attention", &forward_kernel<T, kDim>,
                    shape.batch * shape.heads * sizes.tiles, kTileThreads, kForwardFloats<kDim>,
                    sizes, attention_noise(exec), qkv.rows<T>(), out.rows<T>(),

@@ -10,13 +10,14 @@ namespace moiety::ops::cuda {
 MOIETY_API bool built_with_cudnn();
 
 /// As cuda::attention, for bf16 and f16 without dropout. False, and nothing written, where cuDNN
-/// has no kernel for the shape on this device.
+/// has no kernel for the shape on this device. Of `documents` it computes those that are listed:
+/// what it leaves in the rows of the others has no meaning.
 bool cudnn_attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
-                     TensorView log_sum);
+                     TensorView log_sum, const Documents& documents);
 /// As cuda::attention_backward, likewise. dQ is summed by atomics unless Exec::Impl::deterministic:
-/// then through a buffer of batch heads S^2 elements in the arena of scratch.
+/// then through a buffer of batch heads S^2 elements in the arena of scratch; for documents false.
 bool cudnn_attention_backward(Exec&, const AttentionShape&, ConstTensorView qkv,
                               ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
-                              TensorView dqkv);
+                              TensorView dqkv, const Documents& documents);
 
 }  // namespace moiety::ops::cuda

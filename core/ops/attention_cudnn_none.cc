@@ -5,12 +5,13 @@ namespace moiety::ops::cuda {
 
 bool built_with_cudnn() { return false; }
 
-bool cudnn_attention(Exec&, const AttentionShape&, ConstTensorView, TensorView, TensorView) {
+bool cudnn_attention(Exec&, const AttentionShape&, ConstTensorView, TensorView, TensorView,
+                     const Documents&) {
   return false;
 }
 
 bool cudnn_attention_backward(Exec&, const AttentionShape&, ConstTensorView, ConstTensorView,
-                              ConstTensorView, ConstTensorView, TensorView) {
+                              ConstTensorView, ConstTensorView, TensorView, const Documents&) {
   return false;
 }
 

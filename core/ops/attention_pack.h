@@ -68,4 +68,17 @@ inline int64_t visible(int64_t query_tile, int64_t key_tile, int64_t i) {
   return key_tile < query_tile ? kTile : i + 1;
 }
 
+/// Where the documents of packed sequences hide the keys before them. `starts` null: nowhere.
+struct DocumentMask {
+  const int32_t* starts;
+  /// First key, by its place in the sequence, of the query that is token `token`.
+  int64_t first_key(int64_t token) const { return starts == nullptr ? 0 : starts[token]; }
+  /// First tile of keys that a tile of queries sees; `token` is the first of its queries.
+  int64_t first_tile(int64_t token) const { return first_key(token) / kTile; }
+  /// Of tile `key_tile`, the keys that the query does not see: [0, hidden), all 64 or fewer.
+  int64_t hidden(int64_t token, int64_t key_tile) const {
+    return std::clamp(first_key(token) - key_tile * kTile, int64_t{0}, kTile);
+  }
+};
+
 }  // namespace moiety::ops

@@ -11,12 +11,13 @@
 namespace moiety::ops::cuda {
 
 inline constexpr int kTileThreads = 256;
+inline constexpr int kLargestTile = 64;
 
 /// Sizes for head dimensions, of keys and of values, up to kDim. Tiles in shared memory have one
 /// column more than they need, so that 16 rows read side by side lie in different banks.
 template <int kDim>
 struct TileShape {
-  static constexpr int kTile = kDim > 128 ? 32 : 64;  // four tiles and the scores fit 227 KiB
+  static constexpr int kTile = kDim > 128 ? 32 : kLargestTile;  // four tiles and the scores fit 227 KiB
   static constexpr int kOwn = kTile / 16;             // rows, and score columns, of a thread
   static constexpr int kWide = kDim / 16;             // head dimensions of a thread
   static constexpr int kPitch = kDim + 1;
@@ -29,7 +30,10 @@ struct TileShape {
 struct AttentionSizes {
   int64_t sequence, heads, kv_heads, hd, vd, tiles;
   float scale, rate, keep_factor;  // rate 0: no dropout, no noise drawn
-  AttentionSizes(const AttentionShape& s, int64_t tile)
+  const int32_t* starts;           // [T], of documents; null: a sequence is one
+  const int32_t* done;             // tokens that need no work, from the first; null: none
+  AttentionSizes(const AttentionShape& s, int64_t tile, const Documents& documents,
+                 bool unlisted_only)
       : sequence(s.sequence),
         heads(s.heads),
         kv_heads(s.kv_heads),
@@ -38,9 +42,18 @@ struct AttentionSizes {
         tiles((s.sequence + tile - 1) / tile),
         scale(static_cast<float>(s.scale)),
         rate(static_cast<float>(s.dropout)),
-        keep_factor(static_cast<float>(1 / (1 - s.dropout))) {}
+        keep_factor(static_cast<float>(1 / (1 - s.dropout))),
+        starts(documents.starts_or_null()),
+        done(unlisted_only ? documents.listed_tokens() : nullptr) {}
   __device__ int64_t key_column(int64_t kv) const { return (heads + kv) * hd; }
   __device__ int64_t value_column(int64_t kv) const { return (heads + kv_heads) * hd + kv * vd; }
+  /// First key that query `query` of the sequence at token `first` sees. Rows past the end, which
+  /// pad a tile, see all.
+  __device__ int64_t first_key(int64_t first, int64_t query) const {
+    return starts == nullptr || query >= sequence ? 0 : starts[first + query];
+  }
+  /// Whether no token before `end` needs work.
+  __device__ bool is_done(int64_t end) const { return done != nullptr && end <= *done; }
 };
 
 /// Calls f(std::integral_constant<int, kDim>{}) with the smallest tile width that holds a head.

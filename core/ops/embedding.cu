@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/ops/backend.h"
+#include "core/ops/documents.h"
 #include "core/ops/dtype.h"
 #include "core/ops/embedding_order.h"
 #include "core/ops/shape_checks.h"
@@ -18,6 +19,7 @@ struct Embed {
   const int32_t* ids;
   Rows<const T> token, position;
   Rows<T> out;
+  const int32_t* starts;  // of documents; null: positions count from the sequence's
   int64_t sequence, V, D;
 
   template <class G>
@@ -32,7 +34,7 @@ struct Embed {
     if (position.ptr == nullptr) {
       group.each(D, [&](int64_t c) { to[c] = from[c]; });
     } else {
-      const T* place = position[t % sequence];
+      const T* place = position[place_of_token(starts, t, sequence)];
       group.each(D, [&](int64_t c) {
         to[c] = static_cast<T>(static_cast<float>(from[c]) + static_cast<float>(place[c]));
       });
@@ -69,6 +71,7 @@ struct SumRows {
   }
 };
 
+/// Of a table's row, which `order` names the tokens of: by id, or by position.
 template <class T>
 struct TokenGradient {
   SumRows<T> rows;
@@ -97,6 +100,16 @@ TokenOrder sort_tokens(Exec& exec, ConstTensorView ids, int64_t vocabulary) {
   MOIETY_BACKEND(exec, sort_tokens, exec, ids, vocabulary);
 }
 
+/// The gradient of a table of `count` rows, from the row that each token took.
+template <class T>
+void sum_by_row(Exec& exec, ConstTensorView taken /*i32 [T]*/, const SumRows<T>& rows,
+                int64_t count) {
+  const TokenOrder sorted = sort_tokens(exec, taken, count);
+  for_each_wide_row<128>(
+      exec, count,
+      TokenGradient<T>{rows, sorted.offset.data<int32_t>(), sorted.order.data<int32_t>()});
+}
+
 void check_sequence(const char* op, int64_t tokens, int64_t sequence, ConstTensorView position) {
   if (sequence < 1 || tokens % sequence != 0) {
     throw Error(std::string(op) + ": " + std::to_string(tokens) +
@@ -111,23 +124,25 @@ void check_sequence(const char* op, int64_t tokens, int64_t sequence, ConstTenso
 }  // namespace
 
 void embedding(Exec& exec, ConstTensorView ids, int64_t sequence, ConstTensorView token,
-               ConstTensorView position, TensorView out) {
+               ConstTensorView position, TensorView out, ConstTensorView starts) {
   check_rank("embedding", "token", token, 2);
   const int64_t T = ids.numel(), V = token.dim(0), D = token.dim(1);
   check_shape("embedding", "out", out, {T, D});
   if (position) check_shape("embedding", "position", position, {position.dim(0), D});
   check_sequence("embedding", T, sequence, position);
+  if (starts) check_shape("embedding", "starts", starts, {T});
   with_float(out.dtype, "embedding", [&](auto element) {
     using E = decltype(element);
-    for_each_wide_row<32>(
-        exec, T,
-        Embed<E>{ids.data<int32_t>(), token.rows<E>(),
-                 position ? position.rows<E>() : Rows<const E>{}, out.rows<E>(), sequence, V, D});
+    for_each_wide_row<32>(exec, T,
+                          Embed<E>{ids.data<int32_t>(), token.rows<E>(),
+                                   position ? position.rows<E>() : Rows<const E>{}, out.rows<E>(),
+                                   starts ? starts.data<int32_t>() : nullptr, sequence, V, D});
   });
 }
 
 void embedding_backward(Exec& exec, ConstTensorView ids, int64_t sequence, ConstTensorView dy,
-                        const Parameter& token, const Parameter* position, bool token_accumulate) {
+                        const Parameter& token, const Parameter* position, bool token_accumulate,
+                        ConstTensorView starts) {
   const int64_t T = ids.numel();
   check_rank("embedding_backward", "dy", dy, 2);
   const int64_t D = dy.dim(1);
@@ -140,20 +155,21 @@ void embedding_backward(Exec& exec, ConstTensorView ids, int64_t sequence, Const
       const TensorView grad = token.grad();
       check_shape("embedding_backward", "token", grad, {grad.dim(0), D});
       const bool accumulate = token_accumulate || token.grad_mode() == GradMode::kAccumulate;
-      const TokenOrder sorted = sort_tokens(exec, ids, grad.dim(0));
-      for_each_wide_row<128>(exec, grad.dim(0),
-                             TokenGradient<E>{{dy.rows<E>(), grad.data<float>(), D, accumulate},
-                                              sorted.offset.data<int32_t>(),
-                                              sorted.order.data<int32_t>()});
+      sum_by_row<E>(exec, ids, {dy.rows<E>(), grad.data<float>(), D, accumulate}, grad.dim(0));
     }
     if (position != nullptr && position->grad_mode() != GradMode::kNone) {
       const TensorView grad = position->grad();
       check_shape("embedding_backward", "position", grad, {grad.dim(0), D});
       const bool accumulate = position->grad_mode() == GradMode::kAccumulate;
-      for_each_wide_row<128>(
-          exec, grad.dim(0),
-          PositionGradient<E>{
-              {dy.rows<E>(), grad.data<float>(), D, accumulate}, sequence, T / sequence});
+      const SumRows<E> rows{dy.rows<E>(), grad.data<float>(), D, accumulate};
+      if (starts) {
+        const TensorView places = exec.scratch(DType::kI32, {T});
+        token_positions(exec, sequence, starts, places);
+        sum_by_row<E>(exec, places, rows, grad.dim(0));
+      } else {
+        for_each_wide_row<128>(exec, grad.dim(0),
+                               PositionGradient<E>{rows, sequence, T / sequence});
+      }
     }
   });
 }

@@ -120,6 +120,7 @@ bool grouped_fp8_sm90(Exec& exec, const Fp8GroupedProduct& p) {
   const auto result = number_of(p.out.dtype);
   if (!is_sm90(exec) || !result) return false;
   const sm90::ProductProblem problem{.segments = list_of(p.segments),
+                                     .a = matrix_of(p.a.values),
                                      .row = p.row ? p.row.data<int32_t>() : nullptr,
                                      .out = matrix_of(p.out),
                                      .experts = static_cast<int>(p.w.values.dim(0)),

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/ops/attention.h"
+#include "core/ops/documents.h"
 #include "core/ops/dtype.h"
 #include "core/ops/shape_checks.h"
 #include "core/ops/wide_rows.cuh"
@@ -39,12 +40,13 @@ template <class T>
 struct Rotate {
   Rows<T> qkv;
   const float* table;
+  const int32_t* starts;              // of documents; null: positions count from the sequence's
   int64_t sequence, heads, head_dim;  // heads: those of q and of k
   int64_t begin, half, step, gap;
 
   template <class G>
   MOIETY_HD void operator()(const G& group, int64_t t) const {
-    const float* angles = table + t % sequence * half * 2;
+    const float* angles = table + place_of_token(starts, t, sequence) * half * 2;
     for (int64_t h = 0; h < heads; ++h) {
       T *first = qkv[t] + h * head_dim + begin, *second = first + gap;
       group.each(half, [&](int64_t i) {
@@ -68,7 +70,8 @@ struct RotateEights {
   MOIETY_HD void operator()(int64_t item) const {
     const int64_t groups = form.half / 8, group = item % groups;
     const int64_t chunk = item / groups % chunks, t = item / groups / chunks;
-    const int64_t angles = (t % form.sequence * form.half + group * 8) * 2;
+    const int64_t place = place_of_token(form.starts, t, form.sequence);
+    const int64_t angles = (place * form.half + group * 8) * 2;
     const auto* table = reinterpret_cast<const Eight<float>*>(form.table + angles);
     const Eight<float> low = table[0], high = table[1];  // four pairs each: cosine, sine, cosine...
     const int64_t first = form.begin + group * 8 * form.step;
@@ -101,7 +104,7 @@ struct RotateEights {
 }  // namespace
 
 void rope(Exec& exec, const AttentionShape& shape, const RopeForm& form, bool inverse,
-          TensorView qkv) {
+          TensorView qkv, ConstTensorView starts) {
   const int64_t size = form.size > 0 ? form.size : shape.head_dim - form.begin;
   if (form.begin < 0 || size < 0 || form.begin + size > shape.head_dim) {
     throw Error("rope: " + std::to_string(size) + " numbers from " + std::to_string(form.begin) +
@@ -112,6 +115,7 @@ void rope(Exec& exec, const AttentionShape& shape, const RopeForm& form, bool in
   }
   const int64_t T = shape.batch * shape.sequence, half = size / 2;
   check_shape("rope", "qkv", qkv, {T, shape.qkv_width()});
+  if (starts) check_shape("rope", "starts", starts, {T});
   if (T == 0) return;
   float* table = exec.scratch(DType::kF32, {shape.sequence, half, 2}).data<float>();
   for_each_row(exec, shape.sequence * half, Angles{table, half, form.theta, form.scaling, inverse});
@@ -119,6 +123,7 @@ void rope(Exec& exec, const AttentionShape& shape, const RopeForm& form, bool in
     using E = decltype(element);
     const Rotate<E> rotate{qkv.rows<E>(),
                            table,
+                           starts ? starts.data<int32_t>() : nullptr,
                            shape.sequence,
                            shape.heads + shape.kv_heads,
                            shape.head_dim,

@@ -24,6 +24,10 @@ expect_exit 0 "$moiety" bench attention --device cpu --iterations 2 --json "$wor
 for key in burst_tflops sustained_tflops; do positive $key; done
 for key in ms tflops; do positive $key; done
 grep -q "forward" "$work/output" && grep -q "backward" "$work/output" || fail "half of attention"
+expect_exit 0 small "$moiety" bench attention --batch 2 --heads 2 --sequence 100 --documents 4
+for key in ms tflops; do positive $key; done
+grep -q "docs4 forward" "$work/rows.json" || fail "no documents"
+grep -q "against f32: output" "$work/rows.json" || fail "documents were not compared"
 expect_exit 0 small "$moiety" bench loss --rows 96 --hidden 24 --vocab 131
 for key in ms tflops ktokens_per_second; do positive $key; done
 grep -q "loss .*dx .*head.weight" "$work/rows.json" || fail "the loss was not compared"

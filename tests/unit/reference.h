@@ -69,10 +69,14 @@ inline Vector norm(const Vector& x, const Vector& weight, const Vector& bias, do
 struct AttentionCase {
   size_t batch, sequence, heads, kv_heads, head_dim;
   double scale;
-  size_t value_dim = 0;  // 0 = head_dim
+  size_t value_dim = 0;              // 0 = head_dim
+  std::vector<int32_t> starts = {};  // first key of each token, within its sequence; empty = 0
   size_t values() const { return value_dim > 0 ? value_dim : head_dim; }
   size_t width() const { return (heads + kv_heads) * head_dim + kv_heads * values(); }
   size_t tokens() const { return batch * sequence; }
+  size_t first_key(size_t token) const {
+    return starts.empty() ? 0 : static_cast<size_t>(starts[token]);
+  }
 };
 
 /// Causal attention. keep(token, head, key) multiplies each probability; empty = 1.
@@ -87,7 +91,7 @@ inline Vector attention(const AttentionCase& a, const Vector& qkv,
         const size_t token = b * a.sequence + q;
         Vector p(q + 1);
         double sum = 0;
-        for (size_t k = 0; k <= q; ++k) {
+        for (size_t k = a.first_key(token); k <= q; ++k) {
           double s = 0;
           for (size_t d = 0; d < a.head_dim; ++d) {
             s += qkv[token * a.width() + h * a.head_dim + d] *
@@ -96,7 +100,7 @@ inline Vector attention(const AttentionCase& a, const Vector& qkv,
           p[k] = std::exp(s * a.scale);
           sum += p[k];
         }
-        for (size_t k = 0; k <= q; ++k) {
+        for (size_t k = a.first_key(token); k <= q; ++k) {
           const double kept = p[k] / sum * (keep ? keep(token, h, k) : 1.0);
           const size_t value =
               (b * a.sequence + k) * a.width() + (a.heads + a.kv_heads) * a.head_dim + kv * vd;

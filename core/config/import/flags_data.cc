@@ -44,6 +44,22 @@ void end_of_document(const FlagContext& c) {
   c.out.set("objective.params.end_of_document_token", "50256", "--eod-mask-loss");
 }
 
+/// Documents are told apart by the token that ends them, whose row has no loss then.
+void documents(const FlagContext& c) {
+  const bool known = c.given.has("--eod-mask-loss");
+  const auto set = [&](const char* flag, const char* key, const char* note) {
+    if (!c.given.has(flag)) return;
+    if (known) return c.out.set(key, "true", flag, note);
+    c.out.refuse(flag, "needs --eod-mask-loss, which says what token ends a document");
+  };
+  set("--reset-attention-mask", "model.documents.attend_within",
+      "Megatron ignores --reset-attention-mask with flash attention.");
+  set("--reset-position-ids", "model.documents.restart_positions", "");
+  if (known && c.given.has("--reset-attention-mask") && !c.given.has("--reset-position-ids")) {
+    c.out.set("model.documents.restart_positions", "false", "Megatron's default");
+  }
+}
+
 void mock(const FlagContext& c) { c.out.set_type("data", "synthetic", "--mock-data"); }
 
 constexpr const char* kIds = "data holds token ids already; nothing is tokenized in training";
@@ -65,9 +81,8 @@ const Flag kFlags[] = {
     nothing("--data-cache-path", kOne, kReader),
     nothing("--dataloader-type", kOne, "samples come in a seeded order, each once an epoch"),
     part("--eod-mask-loss", kNone, end_of_document),
-    refused("--reset-position-ids", kNone, "needs positions that start again in a document"),
-    refused("--reset-attention-mask", kNone,
-            "needs attention that ends with a document (Megatron ignores it with flash attention)"),
+    part("--reset-position-ids", kNone, documents),
+    part("--reset-attention-mask", kNone, documents),
 };
 
 }  // namespace

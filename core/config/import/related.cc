@@ -35,6 +35,8 @@ constexpr Related kRelated[] = {
     {"eval.interval", "Megatron: --eval-interval"},
     {"eval.batches", "Megatron: --eval-iters, in global batches"},
     {"model.vocab_size", "Megatron: --tokenizer-type, --make-vocab-size-divisible-by"},
+    {"model.documents.attend_within", "Megatron: --reset-attention-mask"},
+    {"model.documents.restart_positions", "Megatron: --reset-position-ids"},
     {"model.norm", "Megatron: --normalization"},
     {"model.activation", "Megatron: --swiglu, --squared-relu, --no-bias-gelu-fusion"},
     {"model.positions", "Megatron: --position-embedding-type, --use-rotary-position-embeddings"},

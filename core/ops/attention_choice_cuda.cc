@@ -1,6 +1,6 @@
 // Which kernels compute attention on CUDA: cuDNN's where they take the tensors, else the core's
-// own. Both leave the same log_sum, so forward and backward choose apart. Of packed documents cuDNN
-// computes those that are listed; the core's kernels, which find little to do, the rest.
+// own. Both leave the same log_sum, so forward and backward choose apart. Packed documents
+// are the core's: cuDNN's ragged backward was wrong on an H200 (docs/decisions/0032).
 #include <cstdint>
 
 #include "core/device/context_impl.h"
@@ -29,7 +29,7 @@ bool try_cudnn(const Exec& exec, const AttentionShape& s, const ConstTensorView&
 
 void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, TensorView out,
                TensorView log_sum, const Documents& documents) {
-  const bool cudnn = try_cudnn(exec, shape, qkv, out) &&
+  const bool cudnn = !documents && try_cudnn(exec, shape, qkv, out) &&
                      cudnn_attention(exec, shape, qkv, out, log_sum, documents);
   if (cudnn && !documents) return;
   tiled_attention(exec, shape, qkv, out, log_sum, documents, /*unlisted_only=*/cudnn);
@@ -39,7 +39,7 @@ void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView
                         ConstTensorView out, ConstTensorView log_sum, ConstTensorView dout,
                         TensorView dqkv, const Documents& documents) {
   const bool cudnn =
-      try_cudnn(exec, shape, qkv, out) && in_vectors(dout) && in_vectors(dqkv) &&
+      !documents && try_cudnn(exec, shape, qkv, out) && in_vectors(dout) && in_vectors(dqkv) &&
       cudnn_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv, documents);
   if (cudnn && !documents) return;
   tiled_attention_backward(exec, shape, qkv, out, log_sum, dout, dqkv, documents,

@@ -17,9 +17,10 @@ inline constexpr int kLargestTile = 64;
 /// column more than they need, so that 16 rows read side by side lie in different banks.
 template <int kDim>
 struct TileShape {
-  static constexpr int kTile = kDim > 128 ? 32 : kLargestTile;  // four tiles and the scores fit 227 KiB
-  static constexpr int kOwn = kTile / 16;             // rows, and score columns, of a thread
-  static constexpr int kWide = kDim / 16;             // head dimensions of a thread
+  static constexpr int kTile =
+      kDim > 128 ? 32 : kLargestTile;      // four tiles and the scores fit 227 KiB
+  static constexpr int kOwn = kTile / 16;  // rows, and score columns, of a thread
+  static constexpr int kWide = kDim / 16;  // head dimensions of a thread
   static constexpr int kPitch = kDim + 1;
   static constexpr int kScorePitch = kTile + 1;
   static constexpr int kTileFloats = kTile * kPitch;

@@ -46,8 +46,7 @@ void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView
   check_same_dtype("attention_backward", "dout", dout, qkv.dtype);
   check_same_dtype("attention_backward", "dqkv", dqkv, qkv.dtype);
   if (shape.batch * shape.sequence == 0) return;
-  MOIETY_BACKEND(exec, attention_backward, exec, shape, qkv, out, log_sum, dout, dqkv,
-                 documents);
+  MOIETY_BACKEND(exec, attention_backward, exec, shape, qkv, out, log_sum, dout, dqkv, documents);
 }
 
 }  // namespace moiety::ops

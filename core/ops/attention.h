@@ -30,8 +30,8 @@ struct AttentionShape {
 };
 
 /// qkv [T, heads hd + kv_heads hd + kv_heads vd] holds q, k, v side by side; out [T, heads vd];
-/// log_sum f32 [batch, heads, sequence], contiguous, for backward. A token sees its document up to itself;
-/// without `documents` a sequence is one.
+/// log_sum f32 [batch, heads, sequence], contiguous, for backward. A token sees its document up to
+/// itself; without `documents` a sequence is one.
 MOIETY_API void attention(Exec&, const AttentionShape&, ConstTensorView qkv, TensorView out,
                           TensorView log_sum, const Documents& documents = {});
 /// Writes dqkv, all of it. Equal bits on repetition, but for cuDNN's backward on CUDA where

@@ -128,10 +128,15 @@ void attention_backward(Exec& exec, const AttentionShape& shape, ConstTensorView
                         TensorView dqkv, const Documents& documents) {
   with_float(qkv.dtype, "attention_backward", [&](auto element) {
     using T = decltype(element);
-    const Backward<T> backward{
-        shape,         TileSizes(shape), attention_noise(exec), qkv.rows<T>(),
-        out.rows<T>(), dout.rows<T>(),   log_sum.data<float>(), dqkv.rows<T>(),
-        {documents.starts_or_null()}};
+    const Backward<T> backward{shape,
+                               TileSizes(shape),
+                               attention_noise(exec),
+                               qkv.rows<T>(),
+                               out.rows<T>(),
+                               dout.rows<T>(),
+                               log_sum.data<float>(),
+                               dqkv.rows<T>(),
+                               {documents.starts_or_null()}};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Backward<T>*>(f))(piece); },

@@ -94,9 +94,9 @@ void attention(Exec& exec, const AttentionShape& shape, ConstTensorView qkv, Ten
                TensorView log_sum, const Documents& documents) {
   with_float(qkv.dtype, "attention", [&](auto element) {
     using T = decltype(element);
-    const Forward<T> forward{shape,         TileSizes(shape), attention_noise(exec),
-                             qkv.rows<T>(), out.rows<T>(),    log_sum.data<float>(),
-                             {documents.starts_or_null()}};
+    const Forward<T> forward{
+        shape,         TileSizes(shape),      attention_noise(exec),       qkv.rows<T>(),
+        out.rows<T>(), log_sum.data<float>(), {documents.starts_or_null()}};
     exec.cpu_rows(
         shape.batch * shape.kv_heads,
         [](const void* f, int64_t piece) { (*static_cast<const Forward<T>*>(f))(piece); },

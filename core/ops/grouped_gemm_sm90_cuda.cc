@@ -62,7 +62,8 @@ sm90::ProductProblem with_operands(sm90::ProductProblem p, const Fp8Matrix& a, c
   p.w = w.values.ptr;
   p.transposed = true;
   p.operands = *number_of(a.format());
-  p.scales = {a.scales.data<float>(), static_cast<int>(a.scales.stride[0]), static_cast<const float*>(w.scales.ptr),
+  p.scales = {a.scales.data<float>(), static_cast<int>(a.scales.stride[0]),
+              static_cast<const float*>(w.scales.ptr),
               static_cast<int>(w.scales.stride[w.scales.rank - 2])};
   return p;
 }

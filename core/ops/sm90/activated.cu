@@ -33,7 +33,8 @@ bool accepts(const ActivatedProblem& p) {
                            ? !p.gated || p.activated.columns % kGatedColumns == 0
                            : p.product.operands == Number::kBF16 && !p.product.transposed;
   return numbers && reinterpret_cast<uintptr_t>(p.bias) % 16 == 0 && fits(p.product) &&
-         result_fits(p.product.out, Number::kBF16) && result_fits(p.activated, Number::kBF16);
+         p.product.result == Number::kBF16 && result_fits(p.product.out, Number::kBF16) &&
+         result_fits(p.activated, Number::kBF16);
 }
 
 void run(const ActivatedProblem& p, cudaStream_t stream) {

@@ -38,8 +38,9 @@ int dot_parts(const ActivatedBackwardProblem& p) {
 bool accepts(const ActivatedBackwardProblem& p) {
   const Number operands = p.product.operands;
   return (operands == Number::kBF16 || is_scaled(operands)) && p.product.transposed &&
-         fits(p.product) && result_fits(p.product.out, Number::kBF16) &&
-         result_fits(p.h, Number::kBF16) && result_fits(p.activated, Number::kBF16);
+         fits(p.product) && p.product.result == Number::kBF16 &&
+         result_fits(p.product.out, Number::kBF16) && result_fits(p.h, Number::kBF16) &&
+         result_fits(p.activated, Number::kBF16);
 }
 
 void run(const ActivatedBackwardProblem& p, cudaStream_t stream) {
